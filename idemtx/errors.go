@@ -76,3 +76,18 @@ func (e *SchemaError) Error() string {
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrInvalidRequest}, args...)...)
 }
+
+// errUndecodable is a stored reply that the caller's type cannot take, as after
+// a deployment that changed it. Nothing runs: the work is done.
+var errUndecodable = errors.New("idemtx: the stored reply does not decode")
+
+// valueError keeps the error of an encoder, whose text may quote the value, for
+// errors.As and out of the text.
+type valueError struct {
+	is    error
+	rule  string
+	cause error
+}
+
+func (e *valueError) Error() string   { return e.is.Error() + ": " + e.rule }
+func (e *valueError) Unwrap() []error { return []error{e.is, e.cause} }

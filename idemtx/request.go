@@ -40,14 +40,44 @@ type Request struct {
 	OnDuplicate Duplicate
 }
 
+// maxKey is the longest key in bytes.
+const maxKey = 255
+
 // Raw is a payload whose bytes are fingerprinted as they are.
 type Raw []byte
 
-// String returns "****" for a key of up to 8 bytes, else its first 8 bytes
-// and "****". It is how idemtx itself writes a key to a log.
-func redacted(key string) string {
-	if len(key) <= 8 {
-		return "****"
+// validate checks everything but the payload, which FingerprintOf does.
+func (r *Request) validate() error {
+	if r.OnDuplicate < 0 || r.OnDuplicate > Refuse {
+		return invalid("OnDuplicate must be Wait, Refuse or unset")
 	}
-	return key[:8] + "****"
+	if err := validTTL(r.TTL); err != nil {
+		return err
+	}
+	return validID(r.Scope, r.Key)
+}
+
+func validTTL(ttl time.Duration) error {
+	if ttl != 0 && (ttl < minTTL || ttl > maxTTL) {
+		return invalid("the TTL must be between %v and %v, or unset", minTTL, maxTTL)
+	}
+	return nil
+}
+
+func validID(sc scope.Scope, key string) error {
+	if sc.IsZero() {
+		return invalid("there is no scope: make one with scope.New")
+	}
+	switch {
+	case key == "":
+		return invalid("there is no key")
+	case len(key) > maxKey:
+		return invalid("the key has more than %d bytes", maxKey)
+	}
+	for i := range len(key) {
+		if key[i] < ' ' || key[i] > '~' {
+			return invalid("the key holds a byte that is not printable ASCII")
+		}
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -129,6 +130,9 @@ type Store struct {
 	config Config
 	sql    statements
 	queue  queue
+
+	maxConns int32 // of the pool
+	served atomic.Bool // a call of DoTx has found the table; see joint.open
 }
 
 // New returns a store that works on pool. It does not connect; call
@@ -143,7 +147,10 @@ func New(pool *pgxpool.Pool, config Config) (*Store, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	return &Store{pool: pool, config: config, sql: statementsFor(config.Schema, config.Table)}, nil
+	return &Store{
+		pool: pool, config: config, sql: statementsFor(config.Schema, config.Table),
+		maxConns: pool.Config().MaxConns,
+	}, nil
 }
 
 func (c Config) withDefaults() Config {

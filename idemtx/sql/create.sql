@@ -1,5 +1,8 @@
 -- Whose keys, which request, and its reply. Columns are ordered by alignment:
 -- eight bytes first, variable length last.
+--
+-- A table that is there already is left as it is; VerifySchema finds out whether
+-- it is the right one.
 CREATE TABLE IF NOT EXISTS {table} (
 	created_at  timestamptz NOT NULL,
 	expires_at  timestamptz NOT NULL,

@@ -24,35 +24,21 @@ func machineHasBinaries() bool {
 
 func TestBinaries(t *testing.T) {
 	t.Parallel()
-	p := spawn(t, executable(t), "close", nil, "IDEMTX_POSTGRES=binaries")
 	if !machineHasBinaries() {
+		p := spawn(t, executable(t), "close", nil, "IDEMTX_POSTGRES=binaries")
 		require.Error(t, p.Wait())
 		require.Contains(t, p.line, "IDEMTX_POSTGRES=binaries: no PostgreSQL binaries on PATH")
 		return
 	}
-	require.NotEmpty(t, p.url, p.line)
-	require.Equal(t, "200", ask(t, p.url, "SHOW max_connections"))
-	require.Equal(t, "on", ask(t, p.url, "SHOW fsync"))
-	_, err := pgx.Connect(t.Context(), strings.Replace(p.url, "postgres:", "postgres:x", 2))
-	require.Error(t, err, "the server must ask for its password on the loopback interface")
-	data := ask(t, p.url, "SHOW data_directory")
-	p.finish(t)
-	require.NoDirExists(t, filepath.Dir(data))
-}
-
-func TestNothingIsLeft(t *testing.T) {
-	t.Parallel()
-	if !machineHasBinaries() {
-		t.Log("there are no binaries, and nothing else leaves anything on this machine")
-		return
-	}
+	t.Run("Serve", testServe)
+	t.Run("OrdinaryUser", testOrdinaryUser)
 	for name, end := range map[string]func(*process) error{
 		"panic":     func(p *process) error { return p.in.Close() },
 		"exit":      func(p *process) error { return p.in.Close() },
 		"kill":      func(p *process) error { return p.Process.Kill() },
 		"interrupt": func(p *process) error { return syscall.Kill(-p.Process.Pid, syscall.SIGINT) }, // as Ctrl-C does
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run("NothingIsLeftAfter/"+name, func(t *testing.T) {
 			t.Parallel()
 			p := spawn(t, executable(t), name, &syscall.SysProcAttr{Setpgid: true}, "IDEMTX_POSTGRES=binaries")
 			require.NotEmpty(t, p.url, p.line)
@@ -63,6 +49,19 @@ func TestNothingIsLeft(t *testing.T) {
 			gone(t, filepath.Dir(data), pid)
 		})
 	}
+}
+
+func testServe(t *testing.T) {
+	t.Parallel()
+	p := spawn(t, executable(t), "close", nil, "IDEMTX_POSTGRES=binaries")
+	require.NotEmpty(t, p.url, p.line)
+	require.Equal(t, "200", ask(t, p.url, "SHOW max_connections"))
+	require.Equal(t, "on", ask(t, p.url, "SHOW fsync"))
+	_, err := pgx.Connect(t.Context(), strings.Replace(p.url, "://postgres:", "://postgres:wrong", 1))
+	require.ErrorContains(t, err, "28P01", "the server must ask for its password on the loopback interface")
+	data := ask(t, p.url, "SHOW data_directory")
+	p.finish(t)
+	require.NoDirExists(t, filepath.Dir(data))
 }
 
 // gone waits until the folder and the server are no more.
@@ -76,12 +75,8 @@ func gone(t *testing.T, dir, pid string) {
 	}, time.Minute, 20*time.Millisecond, "%s or the server in it is still there", dir)
 }
 
-func TestOrdinaryUser(t *testing.T) {
+func testOrdinaryUser(t *testing.T) {
 	t.Parallel()
-	if !machineHasBinaries() {
-		t.Log("there are no binaries; TestBinaries checks that this is said")
-		return
-	}
 	attr := new(syscall.SysProcAttr)
 	if os.Geteuid() == 0 {
 		attr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}

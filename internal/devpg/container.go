@@ -56,7 +56,7 @@ func startContainer(ctx context.Context) (s *Server, err error) {
 	if err := publishedOnLocalhost(cli.DaemonHost()); err != nil {
 		return nil, err
 	}
-	if err := pullImages(ctx, cli, image); err != nil {
+	if err := pullImages(ctx, cli.Client, image); err != nil {
 		return nil, err
 	}
 	return runContainer(ctx, image, cli.DaemonHost())

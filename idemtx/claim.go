@@ -1,0 +1,114 @@
+package idemtx
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// claim is a call of DoPool: while its handler runs, the key is held by a row
+// with a lease.
+type claim struct {
+	store *Store
+	call  *call
+	place *place
+	id    pgtype.UUID // whoever takes the key over has another
+}
+
+// doPool runs fn while the key is claimed, unless it is answered.
+func (s *Store) doPool(ctx context.Context, c *call, fn func(context.Context) (draft, error)) (result, error) {
+	if s.maxConns < 2 {
+		return result{}, fmt.Errorf("idemtx: the pool has MaxConns %d; DoPool needs at least 2, "+
+			"one to renew the lease while the handler has the other", s.maxConns)
+	}
+	place, answer, err := s.takeTurn(ctx, c)
+	if place == nil {
+		return result{answer, true}, err
+	}
+	defer func() { place.leave(answer) }()
+	cl := &claim{store: s, call: c, place: place, id: newID()}
+	if _, answer, err = s.find(ctx, c, cl); answer != nil || err != nil {
+		return result{answer, true}, err
+	}
+	r, err := cl.run(ctx, fn)
+	if err == nil {
+		answer = r.row
+	}
+	return r, err
+}
+
+// run calls the handler under the lease.
+func (cl *claim) run(ctx context.Context, fn func(context.Context) (draft, error)) (result, error) {
+	cl.call.runs++
+	cl.place.runs(cl.call.fingerprint)
+	done := false
+	defer func() {
+		if !done {
+			cl.release()
+		}
+	}()
+	d, err := cl.underLease(ctx, fn)
+	// A reply that cannot be stored is not a failure: the work is done, and the
+	// lease keeps it from being done again at once.
+	done = err == nil || errors.Is(err, ErrReplyNotStorable)
+	if err != nil {
+		return result{}, err
+	}
+	return cl.save(ctx, d)
+}
+
+// open claims the key, if it is free, and looks it up, in a transaction that is
+// over when it returns.
+func (cl *claim) open(ctx context.Context) (finding, error) {
+	s, c := cl.store, cl.call
+	cl.place.asks()
+	b := &pgx.Batch{}
+	b.BeginTx(pgx.TxOptions{BeginQuery: begin})
+	b.Queue(s.sql.claim, c.id.scope, c.id.key, c.fingerprint[:], cl.id, s.config.Lease.Microseconds(),
+		c.ttl.Microseconds(), c.keyLock, c.fingerprintLock, s.config.OnExpired == Rerun)
+	b.Queue(s.sql.look, c.id.scope, c.id.key)
+	b.Queue("commit")
+	br := s.pool.SendBatch(ctx, b)
+	defer rollback(br.Tx())
+	err := skip(br, 2)
+	var r *row
+	if err == nil {
+		r, err = scanRow(br)
+	}
+	if closeErr := br.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		if !rejected(err) {
+			cl.release() // it may have landed
+		}
+		return finding{}, s.failed("claim the key", err)
+	}
+	// Nothing needs restoring in a transaction that is over.
+	f := finding{lock: lockState{LockTimeout: "0"}, row: r}
+	if r != nil && r.claimed() && r.LeaseID == cl.id {
+		f.lock.Held, f.row = true, nil
+	}
+	return f, nil
+}
+
+func (cl *claim) pause() {}
+
+// reopens always: the lock that was waited for is gone with its transaction.
+func (cl *claim) reopens(finding) bool { return true }
+
+func (cl *claim) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	return cl.store.pool.SendBatch(ctx, b)
+}
+
+func newID() pgtype.UUID {
+	id := pgtype.UUID{Valid: true}
+	_, _ = rand.Read(id.Bytes[:]) // never fails
+	id.Bytes[6] = id.Bytes[6]&0x0f | 0x40
+	id.Bytes[8] = id.Bytes[8]&0x3f | 0x80 // version 4, RFC 9562
+	return id
+}

@@ -1,0 +1,87 @@
+// Package idemtx makes a request that is sent twice happen once, and answers
+// the second with the first one's reply.
+//
+// A client that times out cannot know whether its request has happened, so it
+// sends it again, with the same idempotency key. A store that remembers the
+// reply on a connection of its own, after the work was committed, leaves a gap
+// between the two commits: a crash in it repeats the work. Here the reply is
+// written in the handler's own transaction:
+//
+//	reply, err := idemtx.Do(ctx, store, idemtx.Request{
+//		Scope:     whose,                   // from the scope package
+//		Operation: "POST /orders",
+//		Key:       r.Header.Get("Idempotency-Key"),
+//		Payload:   order,
+//	}, func(ctx context.Context, tx pgx.Tx) (Receipt, error) {
+//		return placeOrder(ctx, tx, order)
+//	})
+//
+// # What is promised
+//
+// [Do] and [DoTx]: the reply is stored if and only if the handler's writes are.
+// It is one transaction and one commit, and a crash leaves nothing to recover.
+//
+//	absent ── handler, reply, COMMIT ──▶ answered ── TTL ──▶ absent
+//	   ▲                │
+//	   └── error, panic, crash, lost connection: nothing was done
+//
+// [DoPool], for work that does not fit into one transaction: at most one handler
+// holds the key while its lease is renewed. Between the work and the reply
+// there is a gap.
+//
+//	absent ── claim, COMMIT ──▶ claimed ── reply, COMMIT ──▶ answered ── TTL ──▶ absent
+//	   ▲                           │
+//	   ├── error, panic ───────────┤
+//	   └── crash: when the lease ends; the work may have been done, and is done again
+//
+// # What happens when it dies
+//
+// What is left after the process, its connection, or the server has died, by the
+// last step that was done:
+//
+//	                        Do                  DoTx                    DoPool
+//	lock taken              nothing             nothing                 claim, until its lease ends
+//	handler has written     nothing             nothing                 the work; claim, until its lease ends
+//	reply written           nothing             nothing                 the work and the reply
+//	committed               work and reply      work and reply          the work and the reply
+//	answer lost             work and reply      work and reply          the work and the reply
+//
+// A retry after "nothing" runs the handler. A retry after "work and reply" gets
+// the reply. A retry after "the work" with only a claim runs the handler again
+// when the lease has ended: that is the price of pool mode.
+//
+// When the answer to COMMIT is lost and the process lives, [Do] finds out by
+// itself whether it has landed: it takes the key's lock, which is free only when
+// the old transaction is over, and looks for the row.
+//
+// # Duplicates
+//
+// While a handler runs, others with its key wait for it, or are refused, as
+// [Duplicate] says. Callers in one process wait in memory and hold no
+// connection; of each process at most one waits in PostgreSQL, for an advisory
+// lock that ends with the transaction. What protects the key in the end is the
+// primary key: where the lock does not, as against a program of another kind, the
+// second reply cannot be written, its work is undone, and the first reply is the
+// answer.
+//
+// # Isolation
+//
+// All levels are supported, through [Config.TxOptions]. Under READ COMMITTED a
+// request that has waited sees what it has waited for in the same transaction.
+// Under REPEATABLE READ and SERIALIZABLE it has to begin a new one; [Do] does,
+// and runs the handler again after 40001. [DoTx] returns 40001 to its caller,
+// whose transaction it is.
+//
+// # Time
+//
+// All times are the server's, read with clock_timestamp() in the statement that
+// needs them. A row is live while its expires_at is in the future. Nothing is
+// compared with the clock of the application.
+//
+// # Operating
+//
+// Call [Store.CreateSchema] at the start, or put [Store.SchemaSQL] into your
+// migrations and call [Store.VerifySchema]. Run [Store.RunSweeper] in every
+// replica. Only transaction-level locks are used, so PgBouncer's transaction
+// pooling is fine.
+package idemtx

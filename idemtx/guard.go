@@ -1,0 +1,94 @@
+package idemtx
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// guard is the transaction as a handler gets it: to write in, not to end, and
+// not to keep.
+type guard struct {
+	tx       pgx.Tx
+	returned atomic.Bool
+}
+
+var _ pgx.Tx = (*guard)(nil)
+
+var errKept = fmt.Errorf("%w: it was used after the handler had returned", ErrTxMisuse)
+
+func (g *guard) Commit(context.Context) error {
+	return fmt.Errorf("%w: it is committed with the reply, after the handler", ErrTxMisuse)
+}
+
+func (g *guard) Rollback(context.Context) error {
+	return fmt.Errorf("%w: return an error and it is rolled back", ErrTxMisuse)
+}
+
+func (g *guard) err() error {
+	if g.returned.Load() {
+		return errKept
+	}
+	return nil
+}
+
+func (g *guard) Begin(ctx context.Context) (pgx.Tx, error) {
+	if err := g.err(); err != nil {
+		return nil, err
+	}
+	return g.tx.Begin(ctx)
+}
+
+func (g *guard) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	if err := g.err(); err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	return g.tx.Exec(ctx, sql, args...)
+}
+
+func (g *guard) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if err := g.err(); err != nil {
+		return unsent(err).Query()
+	}
+	return g.tx.Query(ctx, sql, args...)
+}
+
+func (g *guard) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	if err := g.err(); err != nil {
+		return unsent(err).QueryRow()
+	}
+	return g.tx.QueryRow(ctx, sql, args...)
+}
+
+func (g *guard) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	if err := g.err(); err != nil {
+		return pgx.FailedBatchResults(b, err)
+	}
+	return g.tx.SendBatch(ctx, b)
+}
+
+func (g *guard) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, src pgx.CopyFromSource) (int64, error) {
+	if err := g.err(); err != nil {
+		return 0, err
+	}
+	return g.tx.CopyFrom(ctx, table, columns, src)
+}
+
+func (g *guard) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {
+	if err := g.err(); err != nil {
+		return nil, err
+	}
+	return g.tx.Prepare(ctx, name, sql)
+}
+
+func (g *guard) LargeObjects() pgx.LargeObjects { return g.tx.LargeObjects() }
+
+// Conn is the connection under the transaction. What is done to the transaction
+// through it is seen only when the reply is stored.
+func (g *guard) Conn() *pgx.Conn { return g.tx.Conn() }
+
+// unsent has the rows of a query that fails before it is sent.
+func unsent(err error) pgx.BatchResults { return pgx.FailedBatchResults(&pgx.Batch{}, err) }

@@ -1,0 +1,175 @@
+package idemtx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// The savepoint that a call of DoTx takes in its caller's transaction. PostgreSQL
+// keeps savepoints of one name apart by their order, so calls may be nested.
+const (
+	savepoint           = "savepoint idemtx"
+	rollbackToSavepoint = "rollback to savepoint idemtx"
+	releaseSavepoint    = "release savepoint idemtx"
+)
+
+// joint is a call of DoTx, in the transaction of its caller.
+type joint struct {
+	store *Store
+	call  *call
+	tx    pgx.Tx
+
+	saved bool // there is a savepoint to go back to
+	found finding
+}
+
+// doTx runs fn in the caller's transaction, unless the key is answered. Unless
+// fn's reply is written, nothing is left of the call in the transaction.
+func (s *Store) doTx(ctx context.Context, c *call, tx pgx.Tx, fn handler) (r result, err error) {
+	j := &joint{store: s, call: c, tx: tx}
+	written := false
+	defer func() {
+		if !written {
+			j.undo()
+		}
+	}()
+	found, answer, err := s.find(ctx, c, j)
+	if answer != nil || err != nil {
+		return result{answer, true}, err
+	}
+	j.found = found
+	c.runs++
+	d, err := lend(ctx, tx, fn)
+	if err == nil && !d.refused {
+		err = intact(tx.Conn())
+	}
+	if err == nil {
+		r, err = j.write(ctx, d)
+	}
+	var undone *undoneError
+	if errors.As(err, &undone) {
+		return j.taken(ctx, undone.cause)
+	}
+	written = err == nil
+	return r, err
+}
+
+// open takes a savepoint, or goes back to it, and asks for lock and row.
+func (j *joint) open(ctx context.Context) (finding, error) {
+	b := &pgx.Batch{}
+	before := 0
+	switch {
+	case j.saved:
+		if err := j.goBack(ctx); err != nil {
+			return finding{}, err
+		}
+	case j.store.served.Load():
+		b.Queue(savepoint)
+		before++
+	default:
+		// Until a first call has found the table, each takes its savepoint by
+		// itself: the statements of a batch are prepared before the first is run,
+		// and one that cannot be would break the caller's transaction.
+		if _, err := j.tx.Exec(ctx, savepoint); err != nil {
+			return finding{}, j.store.failed("take a savepoint", err)
+		}
+	}
+	b.Queue(j.store.sql.lock, j.call.keyLock, j.call.fingerprintLock)
+	b.Queue(j.store.sql.look, j.call.id.scope, j.call.id.key)
+	br := j.tx.SendBatch(ctx, b)
+	if err := skip(br, before); err != nil {
+		_ = br.Close()
+		return finding{}, j.store.failed("take a savepoint", err)
+	}
+	j.saved = true
+	f, err := j.store.readFinding(br, 0)
+	if err == nil {
+		j.store.served.Store(true)
+	}
+	return f, err
+}
+
+// goBack undoes what came after the savepoint. It is sent by itself: in a
+// transaction that a failed statement has broken, nothing else can be prepared.
+func (j *joint) goBack(ctx context.Context) error {
+	if _, err := j.tx.Exec(ctx, rollbackToSavepoint); err != nil {
+		return j.store.failed("go back to the savepoint", err)
+	}
+	return nil
+}
+
+func (j *joint) pause() {}
+
+// reopens never: going back to the savepoint would let go of the lock, and the
+// caller's snapshot stays what it is.
+func (j *joint) reopens(finding) bool { return false }
+
+func (j *joint) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	return j.tx.SendBatch(ctx, b)
+}
+
+// write writes the reply and gives up the savepoint. A refusal goes back to the
+// savepoint first, which undoes the handler's writes and lets go of the lock.
+func (j *joint) write(ctx context.Context, d draft) (result, error) {
+	b := &pgx.Batch{}
+	if d.refused {
+		if err := j.goBack(ctx); err != nil {
+			return result{}, err
+		}
+		j.store.queueLocks(b, j.call)
+		b.Queue(setLockTimeout, j.found.lock.LockTimeout)
+	}
+	before := j.store.queueReply(b, j.call, j.found.row, d, j.found.lock.BegunAt)
+	b.Queue(releaseSavepoint)
+	br := j.tx.SendBatch(ctx, b)
+	var w written
+	err := skip(br, before)
+	if err == nil {
+		err = scanOne(br, &w)
+	}
+	if closeErr := br.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return result{}, j.store.notStored(err)
+	}
+	j.saved = false
+	return result{row: d.row(j.call, w)}, nil
+}
+
+// taken looks up the answer that another call has written although this one held
+// the lock, or for which it would have had to. In a snapshot that cannot show it,
+// the caller gets what PostgreSQL says of such snapshots.
+func (j *joint) taken(ctx context.Context, cause error) (result, error) {
+	if sqlState(cause) != uniqueViolation {
+		return result{}, cause
+	}
+	f, err := j.open(ctx)
+	if err != nil {
+		return result{}, err
+	}
+	answer, err := j.call.judge(f.row, j.store.config.OnExpired)
+	if answer == nil && err == nil {
+		err = fmt.Errorf("idemtx: store the reply: %w", &pgconn.PgError{
+			Severity: "ERROR", Code: serializationFailure,
+			Message: "could not serialize access due to a concurrent reply",
+		})
+	}
+	return result{answer, true}, err
+}
+
+// undo goes back to the savepoint, so that the caller can go on.
+func (j *joint) undo() {
+	if !j.saved || j.tx.Conn().IsClosed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+	defer cancel()
+	// In one trip, as a simple query: see goBack. It fails when the handler has
+	// ended the transaction.
+	_, _ = j.tx.Exec(ctx, rollbackToSavepoint+"; "+releaseSavepoint, pgx.QueryExecModeSimpleProtocol)
+}

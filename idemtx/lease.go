@@ -1,0 +1,127 @@
+package idemtx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/georgysavva/scany/v2/pgxscan"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Three tries of 2 s with 100 ms and 400 ms between: the caller waits at most
+// 6.5 s for the save before it gets its reply with ErrOutcomeUnknown.
+const (
+	saveTries    = 3
+	saveTimeout  = 2 * time.Second
+	firstRetryIn = 100 * time.Millisecond
+)
+
+// errLeaseLost is the cause of the end of a handler's context.
+var errLeaseLost = errors.New("idemtx: the lease ran out and another request has taken the key over")
+
+// underLease calls fn and renews the lease until it returns.
+func (cl *claim) underLease(ctx context.Context, fn func(context.Context) (draft, error)) (draft, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		cl.renew(stop, cancel)
+	}()
+	defer func() {
+		close(stop)
+		<-stopped
+		cancel(nil)
+	}()
+	return fn(ctx)
+}
+
+// renew renews the lease three times in its length, so that it outlives two
+// failures, also when the caller's context ends before the handler does.
+func (cl *claim) renew(stop <-chan struct{}, lost context.CancelCauseFunc) {
+	every := cl.store.config.Lease / 3
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+		tag, err := cl.exec(every, cl.store.sql.renew, cl.store.config.Lease.Microseconds())
+		if err != nil {
+			cl.warn("idemtx: a lease was not renewed", err)
+		} else if tag.RowsAffected() == 0 {
+			lost(errLeaseLost)
+			return
+		}
+	}
+}
+
+// save stores the reply in place of the claim. The caller's context does not end
+// it: the work is done, and its reply is all that keeps it from being repeated.
+func (cl *claim) save(ctx context.Context, d draft) (result, error) {
+	cl.place.asks()
+	var err error
+	for try := range saveTries {
+		if try > 0 {
+			_ = sleep(context.WithoutCancel(ctx), firstRetryIn<<(2*(try-1)))
+		}
+		var w written
+		if w, err = cl.complete(d); err == nil {
+			return result{row: d.row(cl.call, w)}, nil
+		}
+		if rejected(err) || errors.Is(err, errLeaseLost) {
+			break
+		}
+	}
+	if notStorable(err) {
+		return result{}, cl.store.notStored(err)
+	}
+	r := result{row: d.row(cl.call, written{})}
+	return r, fmt.Errorf("%w: the reply could not be stored: %w", ErrOutcomeUnknown, cl.store.failed("save the reply", err))
+}
+
+// complete may be called again when its answer was lost: it finds its own row.
+func (cl *claim) complete(d draft) (written, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
+	defer cancel()
+	var w written
+	err := pgxscan.Get(ctx, cl.store.pool, &w, cl.store.sql.complete, cl.call.id.scope, cl.call.id.key, cl.id,
+		string(d.response), d.body, d.refused, cl.call.ttl.Microseconds())
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = errLeaseLost
+	}
+	return w, err
+}
+
+// release gives the key back, as far as it is still this call's.
+func (cl *claim) release() {
+	if _, err := cl.exec(cleanupTimeout, cl.store.sql.release); err != nil {
+		cl.warn("idemtx: a claim was not released; its key is blocked until the lease ends", err)
+	}
+}
+
+func (cl *claim) exec(timeout time.Duration, sql string, more ...any) (pgconn.CommandTag, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	args := append([]any{cl.call.id.scope, cl.call.id.key, cl.id}, more...)
+	return cl.store.pool.Exec(ctx, sql, args...)
+}
+
+func (cl *claim) warn(message string, err error) {
+	cl.store.config.Logger.LogAttrs(context.Background(), slog.LevelWarn, message,
+		slog.String("scope", cl.call.scope.LogID()), slog.String("key", redacted(cl.call.id.key)),
+		slog.Any("error", cl.store.failed("lease", err)))
+}
+
+// redacted is how a key is logged: whoever has it can fetch its reply.
+func redacted(key string) string {
+	if len(key) <= 8 {
+		return "****"
+	}
+	return key[:8]
+}

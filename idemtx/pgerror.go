@@ -1,0 +1,92 @@
+package idemtx
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// SQLSTATEs that mean something here, by the names of PostgreSQL's manual,
+// appendix A.
+const (
+	notNullViolation     = "23502"
+	uniqueViolation      = "23505"
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+	lockNotAvailable     = "55P03"
+	queryCanceled        = "57014"
+	noSuchSavepoint      = "3B001"
+)
+
+// failed says what the statement that failed was for, in an error that holds
+// none of the values PostgreSQL may have put into the original's.
+func (s *Store) failed(what string, err error) error {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return fmt.Errorf("idemtx: %s: %w", what, err)
+	}
+	if missing := s.missingSchema(pgErr.Code); missing != nil {
+		return fmt.Errorf("idemtx: %s: %w", what, missing)
+	}
+	return fmt.Errorf("idemtx: %s: %w", what, withoutValues(pgErr))
+}
+
+// withoutValues copies what can hold no data of a row: no detail, no context,
+// and the message only where it is a fixed text or names objects.
+func withoutValues(e *pgconn.PgError) *pgconn.PgError {
+	message := e.Message
+	if strings.HasPrefix(e.Code, "22") { // data exception: quotes the data
+		message = "data exception"
+	}
+	return &pgconn.PgError{
+		Severity: e.Severity, SeverityUnlocalized: e.SeverityUnlocalized,
+		Code: e.Code, Message: message,
+		SchemaName: e.SchemaName, TableName: e.TableName, ColumnName: e.ColumnName,
+		ConstraintName: e.ConstraintName, File: e.File, Line: e.Line, Routine: e.Routine,
+	}
+}
+
+// sqlState is the SQLSTATE of err, or empty when the server reported none.
+func sqlState(err error) string {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return pgErr.Code
+	}
+	return ""
+}
+
+// rejected tells that the server has refused a statement and goes on: after a
+// FATAL the connection is gone, and without an answer anything may be.
+func rejected(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && severity(pgErr) == "ERROR"
+}
+
+// ended tells that the server has ended the connection, and said so.
+func ended(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && severity(pgErr) != "ERROR"
+}
+
+func severity(e *pgconn.PgError) string {
+	if e.SeverityUnlocalized != "" {
+		return e.SeverityUnlocalized
+	}
+	return e.Severity
+}
+
+// undone tells that PostgreSQL has rolled a transaction back for no fault of
+// its own, so that the same one may succeed.
+func undone(err error) bool {
+	code := sqlState(err)
+	return code == serializationFailure || code == deadlockDetected
+}
+
+// notStorable tells that it was the reply which the server refused: a data
+// exception such as U+0000 in a jsonb string, or JSON nested too deep.
+func notStorable(err error) bool {
+	code := sqlState(err)
+	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "54")
+}

@@ -1,0 +1,124 @@
+package idemtx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// handler is the caller's function with its reply encoded.
+type handler func(ctx context.Context, tx pgx.Tx) (draft, error)
+
+// undoneError is the end of an attempt that has left nothing behind and may be
+// made again. It never reaches the caller; its cause does.
+type undoneError struct{ cause error }
+
+func (e *undoneError) Error() string { return e.cause.Error() }
+
+var errConnectionLost = errors.New("idemtx: the connection was lost before COMMIT")
+
+// lend gives the handler the transaction for as long as it runs.
+func lend(ctx context.Context, tx pgx.Tx, fn handler) (draft, error) {
+	g := &guard{tx: tx}
+	defer g.returned.Store(true)
+	return fn(ctx, g)
+}
+
+// intact tells whether the handler has left a transaction that its reply can be
+// written in.
+func intact(conn *pgx.Conn) error {
+	switch pg := conn.PgConn(); {
+	case pg.IsClosed():
+		return &undoneError{errConnectionLost}
+	case pg.IsBusy():
+		return fmt.Errorf("%w: it returned before it had read or closed all rows", ErrTxMisuse)
+	case pg.TxStatus() == 'I':
+		return fmt.Errorf("%w: it ended the transaction by SQL; what it has committed stays", ErrTxMisuse)
+	case pg.TxStatus() == 'E':
+		return fmt.Errorf("%w: a statement failed and it returned no error", ErrTxMisuse)
+	}
+	return nil
+}
+
+// handlerFailed tells an error of the handler from a transaction that was undone
+// under it and may be run again.
+func handlerFailed(ctx context.Context, conn *pgx.Conn, err error) error {
+	lost := conn.PgConn().IsClosed() && ctx.Err() == nil &&
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+	if undone(err) || lost {
+		return &undoneError{err}
+	}
+	return err
+}
+
+// storeArgs are the arguments of store and put. begunAt is zero where the
+// transaction need not be recognized.
+func storeArgs(id keyID, f Fingerprint, d draft, ttl time.Duration, begunAt time.Time) []any {
+	var begun *time.Time
+	if !begunAt.IsZero() {
+		begun = &begunAt
+	}
+	return []any{
+		id.scope, id.key, f[:], string(d.response), d.body, d.refused, ttl.Microseconds(), begun,
+	}
+}
+
+// queueReply queues what writes the reply, and returns how many results come
+// before the one that tells its times.
+func (s *Store) queueReply(b *pgx.Batch, c *call, dead *row, d draft, begunAt time.Time) int {
+	before := b.Len()
+	if dead != nil {
+		b.Queue(s.sql.bury, c.id.scope, c.id.key, s.config.OnExpired == Rerun)
+		before++
+	}
+	b.Queue(s.sql.store, storeArgs(c.id, c.fingerprint, d, c.ttl, begunAt)...)
+	return before
+}
+
+// queueLocks queues the locks on the key for a transaction that has none, and
+// the bound on the wait for them.
+func (s *Store) queueLocks(b *pgx.Batch, c *call) {
+	b.Queue(setLockTimeout, milliseconds(s.config.MaxWait))
+	b.Queue(awaitFingerprint, c.fingerprintLock)
+	b.Queue(awaitKey, c.keyLock)
+}
+
+// notStored explains why the server has refused to write the reply.
+func (s *Store) notStored(err error) error {
+	switch code := sqlState(err); {
+	case code == uniqueViolation, undone(err):
+		// Another has the key: there is an answer to look up.
+		return &undoneError{s.failed("store the reply", err)}
+	case code == notNullViolation, code == noSuchSavepoint:
+		return fmt.Errorf("%w: it ended the transaction by SQL and began another; what it has committed stays", ErrTxMisuse)
+	case code == lockNotAvailable:
+		return &InFlightError{RetryAfter: retryAfter}
+	case notStorable(err):
+		return fmt.Errorf("%w: PostgreSQL refuses it with SQLSTATE %s", ErrReplyNotStorable, code)
+	}
+	return s.failed("store the reply", err)
+}
+
+// row is the draft as look.sql will show it.
+func (d draft) row(c *call, w written) *row {
+	return &row{
+		Fingerprint: c.fingerprint[:],
+		Response:    d.response,
+		Body:        d.body,
+		Refused:     d.refused,
+		CreatedAt:   w.CreatedAt,
+		ExpiresAt:   w.ExpiresAt,
+		Live:        true,
+	}
+}
+
+// backoff is about 10 ms before the second attempt and doubles from there: the
+// transaction that won is over by then, and two losers do not meet again.
+func backoff(attempts int) time.Duration {
+	base := 5 * time.Millisecond << min(attempts, 6)
+	return base/2 + rand.N(base)
+}

@@ -1,0 +1,77 @@
+package idemtx
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// commitGrace is how much longer than its context a call may take when its
+// COMMIT is on the way.
+const commitGrace = 2 * time.Second
+
+// settle finds out whether a COMMIT has landed whose answer was lost. The key's
+// lock is free once the transaction is over, whichever way, and the row is there
+// if and only if it was committed.
+func (t *turn) settle(ctx context.Context, d draft, sent time.Time) (result, error) {
+	for poll := firstPoll; ; poll = min(2*poll, lastPoll) {
+		r, ours, err := t.store.inquire(ctx, t.call, d)
+		switch {
+		case err == nil && ours:
+			return result{row: r}, nil
+		case err == nil && time.Since(sent) < t.call.ttl/2:
+			// Not committed. Whatever row is there is another call's, and is
+			// judged when the next attempt looks it up.
+			return result{}, &undoneError{errConnectionLost}
+		case err == nil:
+			// So late that the reply may have been swept.
+			return result{}, ErrOutcomeUnknown
+		}
+		if sleep(ctx, poll) != nil {
+			return result{}, fmt.Errorf("%w: the answer to COMMIT was lost: %w", ErrOutcomeUnknown, err)
+		}
+	}
+}
+
+// inquire looks up the key when no transaction holds it, and tells whether the
+// row is the draft.
+func (s *Store) inquire(ctx context.Context, c *call, d draft) (r *row, ours bool, err error) {
+	b := &pgx.Batch{}
+	b.BeginTx(pgx.TxOptions{BeginQuery: begin})
+	b.Queue(setLockTimeout, "0") // the old backend may be at its COMMIT for long
+	b.Queue(awaitFingerprint, c.fingerprintLock)
+	b.Queue(awaitKey, c.keyLock)
+	b.Queue(s.sql.ours, c.id.scope, c.id.key, c.fingerprint[:], string(d.response), d.body, d.refused)
+	b.Queue(s.sql.look, c.id.scope, c.id.key)
+	br := s.pool.SendBatch(ctx, b)
+	defer rollback(br.Tx())
+	err = skip(br, 4)
+	if err == nil {
+		err = scanOne(br, &ours)
+	}
+	if err != nil {
+		_ = br.Close()
+		return nil, false, s.failed("inquire after COMMIT", err)
+	}
+	r, err = s.lastRow(br)
+	return r, ours, err
+}
+
+// rollback ends a transaction for which nobody waits.
+func rollback(tx pgx.Tx) {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+	defer cancel()
+	_ = tx.Rollback(ctx) // fails when the transaction has ended, or closes the connection
+}
+
+// outlive returns a context that ends when ctx has been over for grace.
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return longer, func() {
+		stop()
+		cancel()
+	}
+}

@@ -1,0 +1,15 @@
+-- The locks are those of lock.sql: a co-transaction on this key is in flight
+-- while it holds them, and then nothing is claimed.
+INSERT INTO {table} AS existing (scope, key, fingerprint, lease_id, lease_until, created_at, expires_at)
+SELECT $1, $2, $3, $4::uuid, now + $5::bigint * interval '1 microsecond',
+	now, now + $6::bigint * interval '1 microsecond'
+FROM (SELECT clock_timestamp() AS now) AS clock
+WHERE CASE WHEN pg_try_advisory_xact_lock_shared($8::bigint)
+	THEN pg_try_advisory_xact_lock($7::bigint) ELSE false END
+ON CONFLICT (scope, key) DO UPDATE SET
+	fingerprint = excluded.fingerprint, response = NULL, body = NULL, refused = false,
+	lease_id = excluded.lease_id, lease_until = excluded.lease_until,
+	created_at = excluded.created_at, expires_at = excluded.expires_at
+-- A new lease_id fences the old holder: whatever it writes later finds no row.
+WHERE coalesce(existing.lease_until, existing.expires_at) <= clock_timestamp()
+	AND ($9::boolean OR existing.response IS NULL)

@@ -1,0 +1,3 @@
+-- Needs CREATE on the database, even when the schema is there already.
+CREATE SCHEMA IF NOT EXISTS {schema};
+

@@ -1,0 +1,69 @@
+-- One row, whether the table is there or not: all that is not about one column.
+SELECT
+	pg_catalog.current_setting('server_version_num')::pg_catalog.int4 AS server_version,
+	current_user AS role,
+	n.oid IS NOT NULL AS has_schema,
+	coalesce(NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE'), false) AS without_usage,
+	coalesce(c.oid, 0) AS oid,
+	-- The word that goes between ALTER and the name.
+	CASE c.relkind
+		WHEN 'r' THEN 'TABLE'
+		WHEN 'p' THEN 'TABLE'
+		WHEN 'v' THEN 'VIEW'
+		WHEN 'm' THEN 'MATERIALIZED VIEW'
+		WHEN 'f' THEN 'FOREIGN TABLE'
+		WHEN 'S' THEN 'SEQUENCE'
+		WHEN 'c' THEN 'TYPE'
+		WHEN 'i' THEN 'INDEX'
+		WHEN 'I' THEN 'INDEX'
+		ELSE ''
+	END AS kind,
+	coalesce(c.relkind = 'p', false) AS partitioned,
+	-- A partitioned table has no rows of its own; its partitions are logged or not.
+	ARRAY(
+		SELECT pg_catalog.format('%I.%I', ln.nspname, l.relname)
+		FROM pg_catalog.pg_class l
+		JOIN pg_catalog.pg_namespace ln ON ln.oid = l.relnamespace
+		WHERE l.relkind = 'r' AND l.relpersistence = 'u'
+			AND (l.oid = c.oid OR l.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))
+		ORDER BY 1
+	) AS unlogged,
+	coalesce(pg_catalog.row_security_active(c.oid), false) AS row_security,
+	ARRAY(
+		SELECT privilege
+		FROM (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS needed (privilege)
+		WHERE NOT pg_catalog.has_table_privilege(c.oid, privilege)
+	) AS without_privileges,
+	coalesce(pk.conname, '') AS primary_key,
+	ARRAY(
+		SELECT a.attname
+		FROM pg_catalog.unnest(pk.conkey) WITH ORDINALITY AS k (attnum, position)
+		JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+		ORDER BY k.position
+	) AS primary_key_columns,
+	coalesce(pk.condeferrable, false) AS primary_key_deferrable,
+	coalesce(pki.indisvalid, false) AS primary_key_valid,
+	ARRAY(SELECT conname FROM pg_catalog.pg_constraint WHERE conrelid = c.oid AND contype = 'c') AS checks,
+	ARRAY(
+		SELECT conname FROM pg_catalog.pg_constraint
+		WHERE conrelid = c.oid AND contype = 'c' AND NOT convalidated
+	) AS checks_not_valid,
+	coalesce(sweep.relname, '') AS sweep_index,
+	coalesce(sweep.partial, false) AS sweep_index_partial,
+	coalesce(sweep.indisvalid, false) AS sweep_index_valid
+FROM (VALUES (@schema, @table)) AS wanted (schema_name, table_name)
+LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = wanted.schema_name
+LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.table_name
+LEFT JOIN pg_catalog.pg_constraint pk ON pk.conrelid = c.oid AND pk.contype = 'p'
+LEFT JOIN pg_catalog.pg_index pki ON pki.indexrelid = pk.conindid
+-- The best index that begins with expires_at. Its name does not matter.
+LEFT JOIN LATERAL (
+	SELECT x.relname, i.indisvalid, i.indpred IS NOT NULL AS partial
+	FROM pg_catalog.pg_index i
+	JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+	JOIN pg_catalog.pg_am am ON am.oid = x.relam
+	JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+	WHERE i.indrelid = c.oid AND a.attname = 'expires_at' AND am.amname = 'btree'
+	ORDER BY i.indpred IS NOT NULL, NOT i.indisvalid
+	LIMIT 1
+) sweep ON true

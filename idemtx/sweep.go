@@ -1,0 +1,62 @@
+package idemtx
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// sweepBatch is how many rows RunSweeper deletes in one transaction: few enough
+// to be over in milliseconds, enough to keep up with any server's inserts.
+const sweepBatch = 1000
+
+// maxSweepBatch bounds one transaction of DeleteExpired.
+const maxSweepBatch = 100_000
+
+// DeleteExpired deletes up to limit rows that have expired, the oldest first, in
+// one transaction, and returns how many. limit is from 1 to 100,000; when as many
+// were deleted, there may be more. It never waits for a row that another
+// transaction has locked, and never deletes a live reply or a claim whose lease
+// holds.
+func (s *Store) DeleteExpired(ctx context.Context, limit int) (int64, error) {
+	if limit < 1 || limit > maxSweepBatch {
+		return 0, invalid("the limit must be between 1 and %d", maxSweepBatch)
+	}
+	tag, err := s.pool.Exec(ctx, s.sql.sweep, limit)
+	if err != nil {
+		return 0, s.failed("delete expired rows", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// RunSweeper deletes what has expired, at once and then every so often, until ctx
+// ends, whose error it returns. It may run on every replica at once: two sweepers
+// never wait for each other. An error of the database is logged, and the next
+// round tries again.
+func (s *Store) RunSweeper(ctx context.Context, every time.Duration) error {
+	if every <= 0 {
+		return invalid("the sweeper's interval must be positive")
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+			s.config.Logger.LogAttrs(ctx, slog.LevelError, "idemtx: sweep failed", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+// sweep deletes batches until one is not full.
+func (s *Store) sweep(ctx context.Context) error {
+	for {
+		n, err := s.DeleteExpired(ctx, sweepBatch)
+		if err != nil || n < sweepBatch {
+			return err
+		}
+	}
+}

@@ -1,0 +1,223 @@
+package idemtx
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// cleanupTimeout bounds what is done for a caller who may be gone. A rollback
+// takes a round trip; past this, the connection is closed instead.
+const cleanupTimeout = 5 * time.Second
+
+// begin begins a transaction of idemtx's own: each statement sees what was
+// committed before it, and a standby refuses it.
+const begin = "begin isolation level read committed read write"
+
+// turn is one caller's turn at a key in Do, with its connection and transaction.
+type turn struct {
+	store *Store
+	call  *call
+	place *place
+
+	conn  *pgxpool.Conn // nil while there is none
+	tx    pgx.Tx
+	found finding
+
+	failure error // the cause of the last attempt's undoing
+	ran     bool
+	answer  *row // for those behind in the line
+}
+
+// do runs fn in a transaction of its own, unless the key is answered.
+func (s *Store) do(ctx context.Context, c *call, fn handler) (result, error) {
+	place, answer, err := s.takeTurn(ctx, c)
+	if place == nil {
+		return result{answer, true}, err
+	}
+	t := &turn{store: s, call: c, place: place}
+	defer t.end()
+	// One look more than attempts: the last may have found the key taken.
+	for tries := 0; ; tries++ {
+		r, err := t.attempt(ctx, fn)
+		var undone *undoneError
+		if !errors.As(err, &undone) {
+			t.answer = r.row
+			return r, err
+		}
+		t.failure = undone.cause
+		if t.close(); tries == s.config.MaxAttempts {
+			return result{}, t.failure
+		}
+		if err := sleep(ctx, backoff(tries)); err != nil {
+			return result{}, err
+		}
+		c.deadline = time.Now().Add(s.config.MaxWait)
+	}
+}
+
+// takeTurn waits in line. Without a place the call is answered, or has failed.
+func (s *Store) takeTurn(ctx context.Context, c *call) (*place, *row, error) {
+	p := s.queue.join(c.id)
+	passedOn, err := p.await(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if passedOn != nil {
+		answer, err := c.judge(passedOn, s.config.OnExpired)
+		return nil, answer, err
+	}
+	return p, nil, nil
+}
+
+// attempt asks about the key and, if it is free, runs the handler.
+func (t *turn) attempt(ctx context.Context, fn handler) (result, error) {
+	found, answer, err := t.store.find(ctx, t.call, t)
+	switch {
+	case err != nil && t.conn != nil && t.conn.Conn().IsClosed() && ctx.Err() == nil:
+		return result{}, &undoneError{err} // as after a restart of the server
+	case answer != nil || err != nil:
+		return result{answer, true}, err
+	}
+	if t.call.runs == t.store.config.MaxAttempts {
+		return result{}, t.failure
+	}
+	t.found, t.ran = found, true
+	t.call.runs++
+	t.place.runs(t.call.fingerprint)
+	d, err := lend(ctx, t.tx, fn)
+	switch {
+	case err != nil:
+		return result{}, handlerFailed(ctx, t.conn.Conn(), err)
+	case d.refused:
+		return t.keep(ctx, d)
+	}
+	return t.commit(ctx, d)
+}
+
+// open begins the transaction, takes the lock and looks up the key in one round
+// trip: the one that BEGIN alone would take.
+func (t *turn) open(ctx context.Context) (finding, error) {
+	t.close()
+	t.place.asks()
+	conn, err := t.store.pool.Acquire(ctx)
+	if err != nil {
+		return finding{}, t.store.failed("connect", err)
+	}
+	b := &pgx.Batch{}
+	b.BeginTx(t.store.config.TxOptions)
+	b.Queue(t.store.sql.lock, t.call.keyLock, t.call.fingerprintLock)
+	b.Queue(t.store.sql.look, t.call.id.scope, t.call.id.key)
+	br := conn.SendBatch(ctx, b)
+	t.conn, t.tx = conn, br.Tx()
+
+	return t.store.readFinding(br, 1)
+}
+
+func (t *turn) pause() { t.close() }
+
+// reopens: a snapshot that is older than the lock cannot show what the last
+// holder has written, so the handler must not run on it.
+func (t *turn) reopens(f finding) bool { return f.lock.Isolation != "read committed" }
+
+func (t *turn) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	return t.conn.SendBatch(ctx, b)
+}
+
+// commit writes the reply and commits, in the one round trip that COMMIT alone
+// would take.
+func (t *turn) commit(ctx context.Context, d draft) (result, error) {
+	if err := intact(t.conn.Conn()); err != nil {
+		return result{}, err
+	}
+	b := &pgx.Batch{}
+	before := t.store.queueReply(b, t.call, t.found.row, d, t.found.lock.BegunAt)
+	b.Queue(cmp.Or(t.store.config.TxOptions.CommitQuery, "commit"))
+	return t.finish(ctx, b, before, d)
+}
+
+// keep undoes what the handler has done and commits its refusal alone. The lock
+// is let go in between; should another call take the key there, that one's
+// answer stands.
+func (t *turn) keep(ctx context.Context, d draft) (result, error) {
+	if err := t.tx.Rollback(ctx); err != nil {
+		return result{}, handlerFailed(ctx, t.conn.Conn(), t.store.failed("undo a refused request", err))
+	}
+	b := &pgx.Batch{}
+	b.BeginTx(pgx.TxOptions{BeginQuery: begin})
+	t.store.queueLocks(b, t.call)
+	before := t.store.queueReply(b, t.call, t.found.row, d, time.Time{})
+	b.Queue("commit")
+	return t.finish(ctx, b, before, d)
+}
+
+// finish sends the batch that ends with COMMIT and finds out what came of it.
+func (t *turn) finish(ctx context.Context, b *pgx.Batch, before int, d draft) (result, error) {
+	if err := ctx.Err(); err != nil {
+		return result{}, err
+	}
+	// Cut off by ctx, a COMMIT would be neither done nor undone for all we know.
+	ctx, cancel := outlive(ctx, commitGrace)
+	defer cancel()
+	t.place.asks()
+	sent := time.Now()
+	br := t.conn.SendBatch(ctx, b)
+	t.tx = cmp.Or(br.Tx(), t.tx)
+	var w written
+	err := skip(br, before)
+	if err == nil {
+		err = scanOne(br, &w)
+	}
+	stored := err == nil
+	if closeErr := br.Close(); err == nil {
+		err = closeErr
+	}
+	switch {
+	case err == nil:
+		return result{row: d.row(t.call, w)}, nil
+	case pgconn.SafeToRetry(err), !stored && ended(err):
+		return result{}, &undoneError{errConnectionLost} // COMMIT was not reached
+	case rejected(err) && stored && undone(err):
+		return result{}, &undoneError{err}
+	case rejected(err) && stored:
+		return result{}, fmt.Errorf("idemtx: commit: %w", err) // a deferred constraint of the handler's
+	case rejected(err):
+		return result{}, t.store.notStored(err)
+	}
+	t.close()
+	return t.settle(ctx, d, sent)
+}
+
+// close rolls back what is open and gives the connection back.
+func (t *turn) close() {
+	if t.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+	defer cancel()
+	if t.conn.Conn().PgConn().TxStatus() != 'I' {
+		_ = t.tx.Rollback(ctx) // what cannot be rolled back is closed
+	}
+	t.conn.Release()
+	t.conn, t.tx = nil, nil
+}
+
+// end lets the next caller have its turn. A call that has run nothing need not
+// wait for its rollback, which undoes nothing.
+func (t *turn) end() {
+	end := func() {
+		t.close()
+		t.place.leave(t.answer)
+	}
+	if t.ran || t.conn == nil {
+		end()
+	} else {
+		go end()
+	}
+}
