@@ -131,8 +131,8 @@ type Store struct {
 	sql    statements
 	queue  queue
 
-	maxConns int32 // of the pool
-	served atomic.Bool // a call of DoTx has found the table; see joint.open
+	maxConns int32       // of the pool
+	served   atomic.Bool // a call of DoTx has found the table; see joint.open
 }
 
 // New returns a store that works on pool. It does not connect; call
