@@ -138,7 +138,7 @@ func (d *differences) checks(found *relation) {
 			// In two steps, because the one that reads all rows then lets others write.
 			d.alter("ADD "+definition(name)+" NOT VALID; ALTER TABLE "+d.table+" "+validate,
 				"CHECK %s is missing", name)
-		case slices.Contains(found.ChecksNotValid, name):
+		case slices.Contains(found.NotValid, name):
 			d.alter(validate, "CHECK %s is not valid: older rows may break it", name)
 		}
 	}

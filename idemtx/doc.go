@@ -36,19 +36,19 @@
 //
 // # What happens when it dies
 //
-// What is left after the process, its connection, or the server has died, by the
-// last step that was done:
+// What is left when the process, its connection, or the server dies in a step:
 //
-//	                        Do                  DoTx                    DoPool
-//	lock taken              nothing             nothing                 claim, until its lease ends
-//	handler has written     nothing             nothing                 the work; claim, until its lease ends
-//	reply written           nothing             nothing                 the work and the reply
-//	committed               work and reply      work and reply          the work and the reply
-//	answer lost             work and reply      work and reply          the work and the reply
+//	                                Do and DoTx        DoPool
+//	taking the lock, or claiming    nothing            nothing, or the claim
+//	the handler                     nothing            what it has done, and the claim
+//	between handler and reply       nothing            the work, and the claim
+//	writing the reply               nothing            the work, and the claim or the reply
+//	COMMIT (DoTx: the caller's)     all or nothing     the work, and the reply
+//	answering                       work and reply     the work, and the reply
 //
-// A retry after "nothing" runs the handler. A retry after "work and reply" gets
-// the reply. A retry after "the work" with only a claim runs the handler again
-// when the lease has ended: that is the price of pool mode.
+// A retry gets the reply, where there is one. Where there is nothing it runs the
+// handler. Where there is a claim it runs the handler again when the lease has
+// ended, whatever was done before: that is the price of pool mode.
 //
 // When the answer to COMMIT is lost and the process lives, [Do] finds out by
 // itself whether it has landed: it takes the key's lock, which is free only when

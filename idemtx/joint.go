@@ -44,8 +44,8 @@ func (s *Store) doTx(ctx context.Context, c *call, tx pgx.Tx, fn handler) (r res
 	j.found = found
 	c.runs++
 	d, err := lend(ctx, tx, fn)
-	if err == nil && !d.refused {
-		err = intact(tx.Conn())
+	if err == nil {
+		err = intact(tx.Conn(), d.refused)
 	}
 	if err == nil {
 		r, err = j.write(ctx, d)

@@ -29,8 +29,8 @@ func lend(ctx context.Context, tx pgx.Tx, fn handler) (draft, error) {
 }
 
 // intact tells whether the handler has left a transaction that its reply can be
-// written in.
-func intact(conn *pgx.Conn) error {
+// written in, or after whose undoing, when it is a refusal.
+func intact(conn *pgx.Conn, refused bool) error {
 	switch pg := conn.PgConn(); {
 	case pg.IsClosed():
 		return &undoneError{errConnectionLost}
@@ -38,7 +38,7 @@ func intact(conn *pgx.Conn) error {
 		return fmt.Errorf("%w: it returned before it had read or closed all rows", ErrTxMisuse)
 	case pg.TxStatus() == 'I':
 		return fmt.Errorf("%w: it ended the transaction by SQL; what it has committed stays", ErrTxMisuse)
-	case pg.TxStatus() == 'E':
+	case pg.TxStatus() == 'E' && !refused:
 		return fmt.Errorf("%w: a statement failed and it returned no error", ErrTxMisuse)
 	}
 	return nil

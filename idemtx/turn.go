@@ -92,10 +92,13 @@ func (t *turn) attempt(ctx context.Context, fn handler) (result, error) {
 	t.call.runs++
 	t.place.runs(t.call.fingerprint)
 	d, err := lend(ctx, t.tx, fn)
-	switch {
-	case err != nil:
+	if err != nil {
 		return result{}, handlerFailed(ctx, t.conn.Conn(), err)
-	case d.refused:
+	}
+	if err := intact(t.conn.Conn(), d.refused); err != nil {
+		return result{}, err
+	}
+	if d.refused {
 		return t.keep(ctx, d)
 	}
 	return t.commit(ctx, d)
@@ -133,9 +136,6 @@ func (t *turn) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 // commit writes the reply and commits, in the one round trip that COMMIT alone
 // would take.
 func (t *turn) commit(ctx context.Context, d draft) (result, error) {
-	if err := intact(t.conn.Conn()); err != nil {
-		return result{}, err
-	}
 	b := &pgx.Batch{}
 	before := t.store.queueReply(b, t.call, t.found.row, d, t.found.lock.BegunAt)
 	b.Queue(cmp.Or(t.store.config.TxOptions.CommitQuery, "commit"))

@@ -38,8 +38,8 @@ type relation struct {
 	PrimaryKeyDeferrable bool
 	PrimaryKeyValid      bool
 
-	Checks         []string
-	ChecksNotValid []string
+	Checks   []string
+	NotValid []string // the constraints that older rows may break
 
 	SweepIndex        string // the best that begins with expires_at; empty when there is none
 	SweepIndexPartial bool

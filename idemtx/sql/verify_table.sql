@@ -44,10 +44,7 @@ SELECT
 	coalesce(pk.condeferrable, false) AS primary_key_deferrable,
 	coalesce(pki.indisvalid, false) AS primary_key_valid,
 	ARRAY(SELECT conname FROM pg_catalog.pg_constraint WHERE conrelid = c.oid AND contype = 'c') AS checks,
-	ARRAY(
-		SELECT conname FROM pg_catalog.pg_constraint
-		WHERE conrelid = c.oid AND contype = 'c' AND NOT convalidated
-	) AS checks_not_valid,
+	ARRAY(SELECT conname FROM pg_catalog.pg_constraint WHERE conrelid = c.oid AND NOT convalidated) AS not_valid,
 	coalesce(sweep.relname, '') AS sweep_index,
 	coalesce(sweep.partial, false) AS sweep_index_partial,
 	coalesce(sweep.indisvalid, false) AS sweep_index_valid
