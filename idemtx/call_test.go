@@ -78,22 +78,20 @@ func TestJudge(t *testing.T) {
 	answered := row{Response: []byte("null")}
 	inFlight := &InFlightError{RetryAfter: 2500 * time.Millisecond}
 	for name, c := range map[string]struct {
-		row             row
-		live            bool
-		fingerprint     Fingerprint
-		rerun, refuse   error // the verdict, by policy
-		answers         bool
-		whateverItIsFor bool // the fingerprint does not matter
-		_               struct{}
+		row                  row
+		live                 bool
+		fingerprint          Fingerprint
+		answers              bool
+		rerun, refuseExpired error // the verdict, by policy
 	}{
-		"an answer":                     {row: answered, live: true, fingerprint: its, answers: true},
-		"the answer to another request": {row: answered, live: true, fingerprint: another, rerun: ErrMismatch, refuse: ErrMismatch},
-		"a claim":                       {row: claimed, live: true, fingerprint: its, rerun: inFlight, refuse: inFlight},
-		"the claim of another request":  {row: claimed, live: true, fingerprint: another, rerun: ErrMismatch, refuse: ErrMismatch},
-		"an expired answer":             {row: answered, fingerprint: its, refuse: ErrExpired},
-		"an expired answer to another":  {row: answered, fingerprint: another, refuse: ErrExpired},
-		"a dead claim":                  {row: claimed, fingerprint: its},
-		"the dead claim of another":     {row: claimed, fingerprint: another},
+		"an answer":                    {row: answered, live: true, fingerprint: its, answers: true},
+		"the answer to another":        {row: answered, live: true, fingerprint: another, rerun: ErrMismatch, refuseExpired: ErrMismatch},
+		"a claim":                      {row: claimed, live: true, fingerprint: its, rerun: inFlight, refuseExpired: inFlight},
+		"the claim of another":         {row: claimed, live: true, fingerprint: another, rerun: ErrMismatch, refuseExpired: ErrMismatch},
+		"an expired answer":            {row: answered, fingerprint: its, refuseExpired: ErrExpired},
+		"an expired answer to another": {row: answered, fingerprint: another, refuseExpired: ErrExpired},
+		"a dead claim":                 {row: claimed, fingerprint: its},
+		"the dead claim of another":    {row: claimed, fingerprint: another},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -102,7 +100,7 @@ func TestJudge(t *testing.T) {
 			if c.answers {
 				answer = &c.row
 			}
-			for policy, verdict := range map[Expired]error{Rerun: c.rerun, RefuseExpired: c.refuse} {
+			for policy, verdict := range map[Expired]error{Rerun: c.rerun, RefuseExpired: c.refuseExpired} {
 				gotAnswer, gotVerdict := (&call{fingerprint: its}).judge(&c.row, policy)
 				require.Same(t, answer, gotAnswer)
 				require.Equal(t, verdict, gotVerdict)

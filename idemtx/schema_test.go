@@ -99,6 +99,20 @@ func TestOldServer(t *testing.T) {
 	}
 }
 
+// A cure may be pasted while requests are served.
+func TestCuresLetOthersWrite(t *testing.T) {
+	t.Parallel()
+	cures := strings.Join(unconnected(t, Config{}).differences(&relation{
+		ServerVersion: minVersion, Kind: "TABLE", Checks: []string{"scope_length"}, NotValid: []string{"scope_length"},
+		PrimaryKey: "p", PrimaryKeyColumns: []string{"scope", "key"}, PrimaryKeyValid: true,
+	}), "\n")
+	const alter = `, cure: ALTER TABLE "public"."idemtx_replies" `
+	require.Contains(t, cures, `, cure: CREATE INDEX CONCURRENTLY ON "public"."idemtx_replies" (expires_at)`)
+	require.Contains(t, cures, alter+"VALIDATE CONSTRAINT scope_length\n")
+	require.Contains(t, cures, alter+"ADD CONSTRAINT key_length CHECK (octet_length(key) BETWEEN 1 AND 255) NOT VALID; "+
+		`ALTER TABLE "public"."idemtx_replies" VALIDATE CONSTRAINT key_length`+"\n")
+}
+
 func TestErrorsOfNoServer(t *testing.T) {
 	t.Parallel()
 	store := unconnected(t, Config{})

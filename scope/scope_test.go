@@ -13,7 +13,7 @@ import (
 	"github.com/idemtx/idemtx/scope"
 )
 
-func made(t testing.TB, tenant, principal string, more ...string) scope.Scope {
+func made(t *testing.T, tenant, principal string, more ...string) scope.Scope {
 	t.Helper()
 	s, err := scope.New(tenant, principal, more...)
 	require.NoError(t, err)
