@@ -26,6 +26,7 @@ type call struct {
 
 	scope scope.Scope
 
+	place  *place        // in the line of this process; nil in DoTx
 	runs   int           // of the handler
 	waited time.Duration // for another request
 }

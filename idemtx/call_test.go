@@ -160,3 +160,10 @@ func TestARequestPrevailsOverTheStore(t *testing.T) {
 	require.Equal(t, 24*time.Hour, c.ttl)
 	require.True(t, c.refuse)
 }
+
+func TestALeaseNeverHasLessThanNothingLeft(t *testing.T) {
+	t.Parallel()
+	ended := -0.000004 // between the two clock_timestamp() of look.sql
+	_, err := new(call).judge(&row{Live: true, Fingerprint: make([]byte, 32), LeaseLeft: &ended}, Rerun)
+	require.Equal(t, &InFlightError{}, err)
+}

@@ -15,7 +15,6 @@ import (
 type claim struct {
 	store *Store
 	call  *call
-	place *place
 	id    pgtype.UUID // whoever takes the key over has another
 }
 
@@ -25,12 +24,12 @@ func (s *Store) doPool(ctx context.Context, c *call, fn func(context.Context) (d
 		return result{}, fmt.Errorf("idemtx: the pool has MaxConns %d; DoPool needs at least 2, "+
 			"one to renew the lease while the handler has the other", s.maxConns)
 	}
-	place, answer, err := s.takeTurn(ctx, c)
-	if place == nil {
+	answer, err := s.takeTurn(ctx, c)
+	if answer != nil || err != nil {
 		return result{answer, true}, err
 	}
-	defer func() { place.leave(answer) }()
-	cl := &claim{store: s, call: c, place: place, id: newID()}
+	defer func() { c.place.leave(answer) }()
+	cl := &claim{store: s, call: c, id: newID()}
 	if _, answer, err = s.find(ctx, c, cl); answer != nil || err != nil {
 		return result{answer, true}, err
 	}
@@ -44,7 +43,7 @@ func (s *Store) doPool(ctx context.Context, c *call, fn func(context.Context) (d
 // run calls the handler under the lease.
 func (cl *claim) run(ctx context.Context, fn func(context.Context) (draft, error)) (result, error) {
 	cl.call.runs++
-	cl.place.runs(cl.call.fingerprint)
+	cl.call.place.runs(cl.call.fingerprint)
 	done := false
 	defer func() {
 		if !done {
@@ -65,7 +64,7 @@ func (cl *claim) run(ctx context.Context, fn func(context.Context) (draft, error
 // over when it returns.
 func (cl *claim) open(ctx context.Context) (finding, error) {
 	s, c := cl.store, cl.call
-	cl.place.asks()
+	cl.call.place.asks()
 	b := &pgx.Batch{}
 	b.BeginTx(pgx.TxOptions{BeginQuery: begin})
 	b.Queue(s.sql.claim, c.id.scope, c.id.key, c.fingerprint[:], cl.id, s.config.Lease.Microseconds(),

@@ -68,7 +68,7 @@ type SchemaError struct {
 }
 
 func (e *SchemaError) Error() string {
-	return "idemtx: table " + e.Table + " is not as needed: " + strings.Join(e.Differences, "; ")
+	return "idemtx: table " + e.Table + " is not as needed: " + strings.Join(e.Differences, "\n\t")
 }
 
 // invalid is an ErrInvalidRequest that names the rule. What it formats must not

@@ -71,6 +71,7 @@ func (s *Store) outwait(ctx context.Context, c *call, d dialogue, claim *InFligh
 	if c.refuse || left <= 0 {
 		return finding{}, claim
 	}
+	c.place.waits()
 	d.pause()
 	began := time.Now()
 	err := sleep(ctx, min(poll, left))
@@ -87,6 +88,7 @@ func (s *Store) await(ctx context.Context, c *call, d dialogue, f finding) (find
 	if left < time.Millisecond { // a lock_timeout of 0 is none
 		return f, &InFlightError{RetryAfter: retryAfter}
 	}
+	c.place.waits()
 	b := &pgx.Batch{}
 	b.Queue(setLockTimeout, milliseconds(left))
 	b.Queue(awaitFingerprint, c.fingerprintLock)

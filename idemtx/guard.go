@@ -13,7 +13,7 @@ import (
 // not to keep.
 type guard struct {
 	tx       pgx.Tx
-	returned atomic.Bool
+	returned *atomic.Bool // shared with the savepoints taken in it
 }
 
 var _ pgx.Tx = (*guard)(nil)
@@ -39,7 +39,11 @@ func (g *guard) Begin(ctx context.Context) (pgx.Tx, error) {
 	if err := g.err(); err != nil {
 		return nil, err
 	}
-	return g.tx.Begin(ctx)
+	tx, err := g.tx.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &savepointGuard{guard{tx: tx, returned: g.returned}}, nil
 }
 
 func (g *guard) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
@@ -84,11 +88,43 @@ func (g *guard) Prepare(ctx context.Context, name, sql string) (*pgconn.Statemen
 	return g.tx.Prepare(ctx, name, sql)
 }
 
-func (g *guard) LargeObjects() pgx.LargeObjects { return g.tx.LargeObjects() }
+// LargeObjects works as long as the transaction does, but not through the guard:
+// what was got before the handler's return must not be used after it.
+func (g *guard) LargeObjects() pgx.LargeObjects {
+	if g.err() != nil {
+		return closedTx().LargeObjects()
+	}
+	return g.tx.LargeObjects()
+}
 
 // Conn is the connection under the transaction. What is done to the transaction
 // through it is seen only when the reply is stored.
 func (g *guard) Conn() *pgx.Conn { return g.tx.Conn() }
+
+// savepointGuard is a savepoint in a guarded transaction, which the handler may
+// release and go back to.
+type savepointGuard struct{ guard }
+
+func (g *savepointGuard) Commit(ctx context.Context) error {
+	if err := g.err(); err != nil {
+		return err
+	}
+	return g.tx.Commit(ctx)
+}
+
+func (g *savepointGuard) Rollback(ctx context.Context) error {
+	if err := g.err(); err != nil {
+		return err
+	}
+	return g.tx.Rollback(ctx)
+}
+
+// closedTx is a transaction that has ended.
+func closedTx() pgx.Tx {
+	b := &pgx.Batch{}
+	b.BeginTx(pgx.TxOptions{})
+	return pgx.FailedBatchResults(b, pgx.ErrTxClosed).Tx()
+}
 
 // unsent has the rows of a query that fails before it is sent.
 func unsent(err error) pgx.BatchResults { return pgx.FailedBatchResults(&pgx.Batch{}, err) }

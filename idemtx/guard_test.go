@@ -8,14 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// closedTx is a transaction of pgx whose methods all return pgx.ErrTxClosed, so
-// that a guard that asks it can be told from one that refuses by itself.
-func closedTx() pgx.Tx {
-	b := new(pgx.Batch)
-	b.BeginTx(pgx.TxOptions{})
-	return pgx.FailedBatchResults(b, pgx.ErrTxClosed).Tx()
-}
-
 // uses are the ways to use a transaction, each with the error it ends in.
 var uses = map[string]func(context.Context, pgx.Tx) error{
 	"Begin": func(ctx context.Context, tx pgx.Tx) error {
@@ -131,4 +123,29 @@ func keep(t *testing.T) (kept pgx.Tx) {
 	})
 	require.NoError(t, err)
 	return kept
+}
+
+// opened is a transaction in which a savepoint can be taken.
+type opened struct{ pgx.Tx }
+
+func (opened) Begin(context.Context) (pgx.Tx, error) { return closedTx(), nil }
+
+func TestASavepointIsOfNoUseAfterTheHandler(t *testing.T) {
+	t.Parallel()
+	var kept pgx.Tx
+	_, err := lend(t.Context(), opened{closedTx()}, func(ctx context.Context, tx pgx.Tx) (_ draft, err error) {
+		kept, err = tx.Begin(ctx)
+		return draft{}, err
+	})
+	require.NoError(t, err)
+	for name, use := range uses {
+		require.ErrorIs(t, use(t.Context(), kept), ErrTxMisuse, name)
+	}
+}
+
+func TestLargeObjectsCannotBeHadAfterTheHandler(t *testing.T) {
+	t.Parallel()
+	objects := keep(t).LargeObjects()
+	_, err := objects.Create(t.Context(), 0)
+	require.ErrorIs(t, err, pgx.ErrTxClosed)
 }

@@ -96,7 +96,11 @@ func (j *joint) open(ctx context.Context) (finding, error) {
 // goBack undoes what came after the savepoint. It is sent by itself: in a
 // transaction that a failed statement has broken, nothing else can be prepared.
 func (j *joint) goBack(ctx context.Context) error {
-	if _, err := j.tx.Exec(ctx, rollbackToSavepoint); err != nil {
+	_, err := j.tx.Exec(ctx, rollbackToSavepoint)
+	switch {
+	case sqlState(err) == noSuchSavepoint:
+		return errReplaced
+	case err != nil:
 		return j.store.failed("go back to the savepoint", err)
 	}
 	return nil
@@ -169,7 +173,11 @@ func (j *joint) undo() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
-	// In one trip, as a simple query: see goBack. It fails when the handler has
-	// ended the transaction.
-	_, _ = j.tx.Exec(ctx, rollbackToSavepoint+"; "+releaseSavepoint, pgx.QueryExecModeSimpleProtocol)
+	// In one trip, as a simple query: see goBack.
+	_, err := j.tx.Exec(ctx, rollbackToSavepoint+"; "+releaseSavepoint, pgx.QueryExecModeSimpleProtocol)
+	if err != nil && sqlState(err) == "" {
+		// As with rows left unread. The caller must not commit what the handler
+		// has written without its reply.
+		_ = j.tx.Conn().Close(ctx)
+	}
 }

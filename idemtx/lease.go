@@ -26,13 +26,15 @@ var errLeaseLost = errors.New("idemtx: the lease ran out and another request has
 // underLease calls fn and renews the lease until it returns.
 func (cl *claim) underLease(ctx context.Context, fn func(context.Context) (draft, error)) (draft, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	stop, stopped := make(chan struct{}), make(chan struct{})
+	// Not a child of ctx: the handler may go on when its caller has gone.
+	renewing, stop := context.WithCancel(context.Background())
+	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		cl.renew(stop, cancel)
+		cl.renew(renewing, cancel)
 	}()
 	defer func() {
-		close(stop)
+		stop()
 		<-stopped
 		cancel(nil)
 	}()
@@ -40,21 +42,22 @@ func (cl *claim) underLease(ctx context.Context, fn func(context.Context) (draft
 }
 
 // renew renews the lease three times in its length, so that it outlives two
-// failures, also when the caller's context ends before the handler does.
-func (cl *claim) renew(stop <-chan struct{}, lost context.CancelCauseFunc) {
+// failures, until ctx ends.
+func (cl *claim) renew(ctx context.Context, lost context.CancelCauseFunc) {
 	every := cl.store.config.Lease / 3
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
-		case <-stop:
+		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		tag, err := cl.exec(every, cl.store.sql.renew, cl.store.config.Lease.Microseconds())
-		if err != nil {
+		tag, err := cl.exec(ctx, every, cl.store.sql.renew, cl.store.config.Lease.Microseconds())
+		switch {
+		case err != nil && ctx.Err() == nil:
 			cl.warn("idemtx: a lease was not renewed", err)
-		} else if tag.RowsAffected() == 0 {
+		case err == nil && tag.RowsAffected() == 0:
 			lost(errLeaseLost)
 			return
 		}
@@ -64,7 +67,7 @@ func (cl *claim) renew(stop <-chan struct{}, lost context.CancelCauseFunc) {
 // save stores the reply in place of the claim. The caller's context does not end
 // it: the work is done, and its reply is all that keeps it from being repeated.
 func (cl *claim) save(ctx context.Context, d draft) (result, error) {
-	cl.place.asks()
+	cl.call.place.asks()
 	var err error
 	for try := range saveTries {
 		if try > 0 {
@@ -74,7 +77,7 @@ func (cl *claim) save(ctx context.Context, d draft) (result, error) {
 		if w, err = cl.complete(d); err == nil {
 			return result{row: d.row(cl.call, w)}, nil
 		}
-		if rejected(err) || errors.Is(err, errLeaseLost) {
+		if notStorable(err) || errors.Is(err, errLeaseLost) {
 			break
 		}
 	}
@@ -100,13 +103,13 @@ func (cl *claim) complete(d draft) (written, error) {
 
 // release gives the key back, as far as it is still this call's.
 func (cl *claim) release() {
-	if _, err := cl.exec(cleanupTimeout, cl.store.sql.release); err != nil {
+	if _, err := cl.exec(context.Background(), cleanupTimeout, cl.store.sql.release); err != nil {
 		cl.warn("idemtx: a claim was not released; its key is blocked until the lease ends", err)
 	}
 }
 
-func (cl *claim) exec(timeout time.Duration, sql string, more ...any) (pgconn.CommandTag, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+func (cl *claim) exec(ctx context.Context, timeout time.Duration, sql string, more ...any) (pgconn.CommandTag, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	args := append([]any{cl.call.id.scope, cl.call.id.key, cl.id}, more...)
 	return cl.store.pool.Exec(ctx, sql, args...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -24,7 +25,12 @@ const (
 // none of the values PostgreSQL may have put into the original's.
 func (s *Store) failed(what string, err error) error {
 	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) {
+	var unsent pgx.ErrPreprocessingBatch
+	switch {
+	case errors.As(err, &pgErr):
+	case errors.As(err, &unsent): // its text quotes an argument that a codec refuses
+		return &valueError{errUnsent, what, err}
+	default:
 		return fmt.Errorf("idemtx: %s: %w", what, err)
 	}
 	if missing := s.missingSchema(pgErr.Code); missing != nil {
@@ -33,12 +39,17 @@ func (s *Store) failed(what string, err error) error {
 	return fmt.Errorf("idemtx: %s: %w", what, withoutValues(pgErr))
 }
 
+var errUnsent = errors.New("idemtx: a statement could not be sent")
+
 // withoutValues copies what can hold no data of a row: no detail, no context,
 // and the message only where it is a fixed text or names objects.
 func withoutValues(e *pgconn.PgError) *pgconn.PgError {
 	message := e.Message
-	if strings.HasPrefix(e.Code, "22") { // data exception: quotes the data
+	switch {
+	case strings.HasPrefix(e.Code, "22"): // data exceptions quote the data
 		message = "data exception"
+	case strings.HasPrefix(e.Code, "P0"), e.Routine == "exec_stmt_raise":
+		message = "raised by a trigger" // which may have put the row into it
 	}
 	return &pgconn.PgError{
 		Severity: e.Severity, SeverityUnlocalized: e.SeverityUnlocalized,
@@ -53,6 +64,15 @@ func sqlState(err error) string {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
 		return pgErr.Code
+	}
+	return ""
+}
+
+// columnOf is the column that err is about, or empty.
+func columnOf(err error) string {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return pgErr.ColumnName
 	}
 	return ""
 }

@@ -154,7 +154,7 @@ func TestWhyAReplyWasNotStored(t *testing.T) {
 	t.Parallel()
 	store := unconnected(t, Config{})
 	for code, want := range map[string]error{
-		"23502": ErrTxMisuse, "3B001": ErrTxMisuse, "55P03": ErrInFlight, "22P05": ErrReplyNotStorable, "54001": ErrReplyNotStorable,
+		"3B001": ErrTxMisuse, "55P03": ErrInFlight, "22P05": ErrReplyNotStorable, "54001": ErrReplyNotStorable,
 	} {
 		err := store.notStored(everyField(code))
 		require.ErrorIs(t, err, want, code)
@@ -167,9 +167,20 @@ func TestWhyAReplyWasNotStored(t *testing.T) {
 		require.Equal(t, code, sqlState(undone.cause))
 		requireNoSecret(t, undone.cause)
 	}
-	for _, code := range []string{"42501", "53100", "25P02"} {
+	// The clock's column is NULL in another transaction than the one that began.
+	replaced := everyField("23502")
+	replaced.ColumnName = "created_at"
+	require.ErrorIs(t, store.notStored(replaced), ErrTxMisuse)
+	for _, code := range []string{"42501", "53100", "25P02", "23502"} {
 		err := store.notStored(everyField(code))
 		require.Equal(t, code, sqlState(err))
 		requireNoSecret(t, err)
 	}
+}
+
+// A trigger may put NEW.key into its message.
+func TestTheMessageOfATriggerIsDropped(t *testing.T) {
+	t.Parallel()
+	err := unconnected(t, Config{}).failed("store the reply", &pgconn.PgError{Severity: "ERROR", Code: "P0001", Message: secret})
+	require.NotContains(t, err.Error(), secret)
 }

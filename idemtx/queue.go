@@ -22,8 +22,10 @@ type line struct {
 	callers int
 	turn    chan struct{} // holds a token while it is nobody's turn
 
-	running     chan struct{} // closed when the handler of the one whose turn it is begins
-	fingerprint Fingerprint   // of that one
+	// inFlight is closed when the one whose turn it is has found the key in
+	// flight elsewhere, or runs its handler. The latter has a fingerprint.
+	inFlight    chan struct{}
+	fingerprint *Fingerprint
 
 	// The questions put to the database are counted, so that an answer is
 	// passed on only to those who were in line before its question was put:
@@ -48,7 +50,7 @@ func (q *queue) join(id keyID) *place {
 	defer q.mu.Unlock()
 	l := q.lines[id]
 	if l == nil {
-		l = &line{turn: make(chan struct{}, 1), running: make(chan struct{})}
+		l = &line{turn: make(chan struct{}, 1), inFlight: make(chan struct{})}
 		l.turn <- struct{}{}
 		if q.lines == nil {
 			q.lines = make(map[keyID]*line)
@@ -72,14 +74,14 @@ func (p *place) await(ctx context.Context, c *call) (*row, error) {
 	defer func() { c.waited += time.Since(began) }()
 	timeout := time.NewTimer(time.Until(c.deadline))
 	defer timeout.Stop()
-	var running <-chan struct{}
+	var inFlight <-chan struct{}
 	if c.refuse {
-		running = p.handlerRuns()
+		inFlight = p.inFlight()
 	}
 	select {
 	case <-p.line.turn:
 		return p.passedOn(), nil
-	case <-running:
+	case <-inFlight:
 		return nil, p.refuse(c)
 	case <-timeout.C:
 		p.quit()
@@ -90,20 +92,20 @@ func (p *place) await(ctx context.Context, c *call) (*row, error) {
 	}
 }
 
-func (p *place) handlerRuns() <-chan struct{} {
+func (p *place) inFlight() <-chan struct{} {
 	p.queue.mu.Lock()
 	defer p.queue.mu.Unlock()
-	return p.line.running
+	return p.line.inFlight
 }
 
-// refuse is the answer while the handler of another runs in this process, where
+// refuse is the answer while the key is in flight. Where that is in this process
 // it is known for what.
 func (p *place) refuse(c *call) error {
 	p.queue.mu.Lock()
-	same := p.line.fingerprint == c.fingerprint
+	differs := p.line.fingerprint != nil && *p.line.fingerprint != c.fingerprint
 	p.queue.mu.Unlock()
 	p.quit()
-	if !same {
+	if differs {
 		return ErrMismatch
 	}
 	return &InFlightError{RetryAfter: retryAfter}
@@ -133,13 +135,28 @@ func (p *place) asks() {
 	p.asked = p.line.asked
 }
 
-// runs is called when the handler begins, once or more in a turn.
+// waits is called when the key is in flight elsewhere, and runs when the handler
+// begins. Both may be called more than once in a turn. A caller of DoTx has no
+// place.
+func (p *place) waits() {
+	if p == nil {
+		return
+	}
+	p.queue.mu.Lock()
+	defer p.queue.mu.Unlock()
+	p.line.tell()
+}
+
 func (p *place) runs(f Fingerprint) {
 	p.queue.mu.Lock()
 	defer p.queue.mu.Unlock()
-	if !isClosed(p.line.running) {
-		p.line.fingerprint = f
-		close(p.line.running)
+	p.line.fingerprint = &f
+	p.line.tell()
+}
+
+func (l *line) tell() {
+	if !isClosed(l.inFlight) {
+		close(l.inFlight)
 	}
 }
 
@@ -150,8 +167,9 @@ func (p *place) leave(answer *row) {
 	if answer != nil {
 		p.line.answer, p.line.answered = answer, p.asked
 	}
-	if isClosed(p.line.running) {
-		p.line.running = make(chan struct{})
+	p.line.fingerprint = nil
+	if isClosed(p.line.inFlight) {
+		p.line.inFlight = make(chan struct{})
 	}
 	p.queue.mu.Unlock()
 	p.line.turn <- struct{}{}

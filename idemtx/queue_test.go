@@ -306,8 +306,28 @@ func TestAHandlerThatIsOverRefusesNobody(t *testing.T) {
 		ended := begins(t.Context(), third, refusing(Fingerprint{2}))
 		synctest.Wait()
 		require.Empty(t, ended, "refused although the second only looks")
+		began := time.Now()
 		second.runs(Fingerprint{2})
 		require.Equal(t, outcome{err: &InFlightError{RetryAfter: time.Second}}, <-ended, "compared with a handler that is over")
+		require.Zero(t, time.Since(began), "in flight because it has waited too long")
+		second.leave(nil)
+		requireEmpty(t, q)
+	})
+}
+
+func TestRefuseHearsOfAHandlerInALaterTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := new(queue)
+		first, second := hasTurn(t, q), q.join(oneKey)
+		next := begins(t.Context(), second, waiting(time.Hour))
+		synctest.Wait() // second is before the one that refuses
+		ended := begins(t.Context(), q.join(oneKey), refusing(Fingerprint{1}))
+		synctest.Wait()
+		first.leave(nil)
+		require.Equal(t, outcome{}, <-next)
+		second.runs(Fingerprint{2})
+		require.Equal(t, outcome{err: ErrMismatch}, <-ended)
 		second.leave(nil)
 		requireEmpty(t, q)
 	})

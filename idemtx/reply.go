@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -12,8 +13,10 @@ import (
 
 // Reply is the answer to a request.
 type Reply[T any] struct {
-	// Value is the handler's reply as it comes back from its JSON, so that the
-	// first caller gets exactly what the later ones get.
+	// Value is the handler's reply as it comes back from its JSON, for the first
+	// caller as for the later ones. PostgreSQL keeps the meaning of JSON and not
+	// its spelling, so a json.RawMessage may come back with other white space,
+	// another order of members and 100 for 1e2.
 	Value T
 
 	// Replayed tells that the handler did not run for this call.
@@ -31,12 +34,13 @@ type Reply[T any] struct {
 // stored, such as one that holds bytes which must come back as they were: JSON
 // in PostgreSQL keeps the meaning of a value, not its bytes.
 type ReplyMarshaler interface {
-	// MarshalReply returns JSON, and bytes that are stored beside it or nil.
+	// MarshalReply returns JSON, and bytes that are stored beside it or nil. It
+	// is not called for a nil pointer, which is the JSON null.
 	MarshalReply() (response json.RawMessage, body []byte, err error)
 }
 
-// ReplyUnmarshaler is the way back of a [ReplyMarshaler]. It is implemented by
-// the pointer to the reply's type, and must copy what it keeps.
+// ReplyUnmarshaler is the way back of a [ReplyMarshaler], implemented by a
+// pointer. It may keep the slices it is given.
 type ReplyUnmarshaler interface {
 	UnmarshalReply(response json.RawMessage, body []byte) error
 }
@@ -75,6 +79,8 @@ func encode[T any](s *Store, value T, err error) (draft, error) {
 	d := draft{refused: refused}
 	if m, ok := marshaler(&value); ok {
 		d.response, d.body, err = m.MarshalReply()
+		// They are passed on to others, and may be a buffer of the handler's.
+		d.response, d.body = bytes.Clone(d.response), bytes.Clone(d.body)
 	} else {
 		d.response, err = json.Marshal(value)
 	}
@@ -91,13 +97,33 @@ func encode[T any](s *Store, value T, err error) (draft, error) {
 	return d, nil
 }
 
-// marshaler finds the method on T or, where value can be addressed, on *T.
+// marshaler finds the method on T or, as value can be addressed, on *T.
 func marshaler[T any](value *T) (ReplyMarshaler, bool) {
+	if v := reflect.ValueOf(*value); v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, false
+	}
 	if m, ok := any(*value).(ReplyMarshaler); ok {
 		return m, true
 	}
 	m, ok := any(value).(ReplyMarshaler)
 	return m, ok
+}
+
+// unmarshaler finds the method on *T or, where T is a pointer itself, on T, and
+// lets that point to something.
+func unmarshaler[T any](value *T) (ReplyUnmarshaler, bool) {
+	if u, ok := any(value).(ReplyUnmarshaler); ok {
+		return u, true
+	}
+	if _, ok := any(*value).(ReplyUnmarshaler); !ok {
+		return nil, false
+	}
+	v := reflect.ValueOf(value).Elem()
+	if v.Kind() == reflect.Pointer && v.IsNil() {
+		v.Set(reflect.New(v.Type().Elem()))
+	}
+	u, ok := any(*value).(ReplyUnmarshaler)
+	return u, ok
 }
 
 // storable tells what jsonb would refuse, before the transaction is broken by
@@ -106,8 +132,8 @@ func (s *Store) storable(d draft) error {
 	if len(d.response)+len(d.body) > s.config.MaxReplyBytes {
 		return fmt.Errorf("%w: it has more than %d bytes", ErrReplyNotStorable, s.config.MaxReplyBytes)
 	}
-	if !jsontext.Value(d.response).IsValid(jsontext.AllowDuplicateNames(true)) {
-		return fmt.Errorf("%w: it is not valid JSON in UTF-8", ErrReplyNotStorable)
+	if !jsontext.Value(d.response).IsValid() {
+		return fmt.Errorf("%w: it is not valid JSON in UTF-8 with each member once", ErrReplyNotStorable)
 	}
 	for rest := d.response; ; {
 		i := bytes.IndexByte(rest, '\\')
@@ -121,14 +147,21 @@ func (s *Store) storable(d draft) error {
 	}
 }
 
+// decode gives the value bytes of its own.
 func decode[T any](response, body []byte) (T, error) {
 	var value T
-	var err error
-	if u, ok := any(&value).(ReplyUnmarshaler); ok {
-		err = u.UnmarshalReply(response, body)
-	} else {
-		err = json.Unmarshal(response, &value)
+	if body == nil && string(response) == "null" {
+		return value, nil
 	}
+	u, ok := unmarshaler(&value)
+	switch {
+	case ok:
+		err := u.UnmarshalReply(bytes.Clone(response), bytes.Clone(body))
+		return value, err
+	case body != nil:
+		return value, errors.New("there is no UnmarshalReply to take back its bytes")
+	}
+	err := json.Unmarshal(response, &value)
 	return value, err
 }
 

@@ -54,6 +54,11 @@ type shared struct{ response, body []byte }
 
 func (s shared) MarshalReply() (json.RawMessage, []byte, error) { return s.response, s.body, nil }
 
+func (s *shared) UnmarshalReply(response json.RawMessage, body []byte) error {
+	s.response, s.body = response, body
+	return nil
+}
+
 // unmarshalable does not encode.
 type unmarshalable struct{ text string }
 
@@ -82,9 +87,9 @@ func TestAReplyComesBackAsItWas(t *testing.T) {
 		roundTrip(t, order{ID: math.MaxInt64, Lines: []string{"<&>", "\u2028", "é", `\u0000`}}))
 	require.Equal(t, &order{ID: 1}, roundTrip(t, &order{ID: 1}))
 	require.Equal(t, order{}, roundTrip(t, order{}))
-	require.Equal(t, "", roundTrip(t, ""))
+	require.Empty(t, roundTrip(t, ""))
 	require.Equal(t, []byte{0, 255}, roundTrip(t, []byte{0, 255}))
-	require.Equal(t, json.RawMessage(`{"a":1e400}`), roundTrip(t, json.RawMessage(`{"a":1e400}`)))
+	require.Equal(t, `{"a":1e400}`, string(roundTrip(t, json.RawMessage(`{"a":1e400}`))))
 	require.Equal(t, map[string]any{"a": []any{nil, true}}, roundTrip[any](t, map[string]any{"a": []any{nil, true}}))
 	require.Equal(t, struct{}{}, roundTrip(t, struct{}{}))
 }
@@ -145,7 +150,7 @@ func TestTheErrorOfAHandlerComesBackAsItIs(t *testing.T) {
 func TestWhatJsonbCannotHoldIsNotStorable(t *testing.T) {
 	t.Parallel()
 	store := unconnected(t, Config{})
-	const notJSON, zero, encodes = "it is not valid JSON in UTF-8", "it holds U+0000", "it does not encode"
+	const notJSON, zero, encodes = "it is not valid JSON in UTF-8 with each member once", "it holds U+0000", "it does not encode"
 	for rule, values := range map[string][]any{
 		zero: {
 			secret + "\x00",
@@ -193,11 +198,13 @@ func TestALongReplyIsNotStorable(t *testing.T) {
 	t.Parallel()
 	store := unconnected(t, Config{MaxReplyBytes: 1000})
 	for size, storable := range map[int]bool{999: true, 1000: true, 1001: false, 100_000: false} {
-		for _, value := range []any{
-			strings.Repeat("x", size-2), // and its quotes
-			shared{response: []byte(`{}`), body: make([]byte, size-2)},
+		text := strings.Repeat("x", size-2) // and its quotes
+		split := shared{response: []byte(`{}`), body: make([]byte, size-2)}
+		for _, encoded := range []func() (draft, error){
+			func() (draft, error) { return encode(store, text, nil) },
+			func() (draft, error) { return encode(store, split, nil) },
 		} {
-			d, err := encode(store, value, nil)
+			d, err := encoded()
 			if !storable {
 				require.EqualError(t, err, "idemtx: the reply cannot be stored: it has more than 1000 bytes")
 				require.ErrorIs(t, err, ErrReplyNotStorable)
@@ -309,4 +316,39 @@ func TestACallerMayChangeItsReply(t *testing.T) {
 
 func base64JSON(text string) string {
 	return `"` + base64.StdEncoding.EncodeToString([]byte(text)) + `"`
+}
+
+// A handler may use its buffer again while its answer is passed on to others.
+func TestWhatAReplyMarshalerReturnedMayChangeAfterwards(t *testing.T) {
+	t.Parallel()
+	store, text := unconnected(t, Config{}), []byte("tea")
+	d, err := encode(store, page{201, text}, nil)
+	require.NoError(t, err)
+	copy(text, "cat")
+	require.Equal(t, "tea", string(d.body))
+
+	raw := shared{response: []byte(`"tea"`)}
+	d, err = encode(store, raw, nil)
+	require.NoError(t, err)
+	copy(raw.response, `"cat"`)
+	require.Equal(t, `"tea"`, string(d.response))
+}
+
+// A handler that returns a pointer gets its body back, as one that returns the
+// value does.
+func TestAPointerToAReplyKeepsItsBody(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, &page{201, []byte("text")}, roundTrip(t, &page{201, []byte("text")}))
+}
+
+// What is stored beside the response and cannot be given back is not a reply.
+func TestABodyThatNothingTakesBackIsNotStorable(t *testing.T) {
+	t.Parallel()
+	_, err := encode[any](unconnected(t, Config{}), page{201, []byte("text")}, nil)
+	require.ErrorIs(t, err, ErrReplyNotStorable)
+}
+
+func TestNoReplyOfATypeThatMarshalsItself(t *testing.T) {
+	t.Parallel()
+	require.Nil(t, roundTrip[*page](t, nil))
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/idemtx/idemtx/idemtx"
@@ -179,4 +180,19 @@ func TestDoTxNeedsATransaction(t *testing.T) {
 	r := idemtx.Request{Scope: newScope(t), Key: "k"}
 	_, err := idemtx.DoTx(t.Context(), newStore(t, idemtx.Config{}), nil, r, doNothing)
 	require.EqualError(t, err, "idemtx: invalid request: the transaction is nil")
+}
+
+// With one connection the handler and the renewal of its lease would wait for
+// each other.
+func TestDoPoolNeedsTwoConnections(t *testing.T) {
+	t.Parallel()
+	pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/nothing?pool_max_conns=1")
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	store, err := idemtx.New(pool, idemtx.Config{})
+	require.NoError(t, err)
+	r := idemtx.Request{Scope: newScope(t), Key: "k"}
+	_, err = idemtx.DoPool(t.Context(), store, r, func(context.Context) (int, error) { panic("the handler ran") })
+	require.EqualError(t, err, "idemtx: the pool has MaxConns 1; DoPool needs at least 2, "+
+		"one to renew the lease while the handler has the other")
 }

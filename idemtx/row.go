@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// row is what the table holds of one key. It is never changed once it is read,
-// and its bytes are never handed out.
+// row is what the table holds of one key. It is never changed once it is read:
+// callers behind in the line may be given it too.
 type row struct {
 	Fingerprint []byte
 	Response    []byte // nil in a claim; the JSON null is four bytes
@@ -42,12 +42,13 @@ func (r *row) claimed() bool { return r.Response == nil }
 
 func (r *row) has(f Fingerprint) bool { return bytes.Equal(r.Fingerprint, f[:]) }
 
-// leaseLeft is how long the claim holds unless it is renewed.
+// leaseLeft is how long a live claim holds unless it is renewed.
 func (r *row) leaseLeft() time.Duration {
 	if r.LeaseLeft == nil {
 		return 0
 	}
-	return time.Duration(*r.LeaseLeft * float64(time.Second))
+	// The statement has read the clock again after it had found the row alive.
+	return max(0, time.Duration(*r.LeaseLeft*float64(time.Second)))
 }
 
 func (r *row) entry() Entry {

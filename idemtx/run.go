@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,9 +22,12 @@ func (e *undoneError) Error() string { return e.cause.Error() }
 
 var errConnectionLost = errors.New("idemtx: the connection was lost before COMMIT")
 
+var errReplaced = fmt.Errorf("%w: it ended the transaction by SQL and began another; "+
+	"what it has committed stays", ErrTxMisuse)
+
 // lend gives the handler the transaction for as long as it runs.
 func lend(ctx context.Context, tx pgx.Tx, fn handler) (draft, error) {
-	g := &guard{tx: tx}
+	g := &guard{tx: tx, returned: new(atomic.Bool)}
 	defer g.returned.Store(true)
 	return fn(ctx, g)
 }
@@ -93,8 +97,8 @@ func (s *Store) notStored(err error) error {
 	case code == uniqueViolation, undone(err):
 		// Another has the key: there is an answer to look up.
 		return &undoneError{s.failed("store the reply", err)}
-	case code == notNullViolation, code == noSuchSavepoint:
-		return fmt.Errorf("%w: it ended the transaction by SQL and began another; what it has committed stays", ErrTxMisuse)
+	case code == notNullViolation && columnOf(err) == "created_at", code == noSuchSavepoint:
+		return errReplaced
 	case code == lockNotAvailable:
 		return &InFlightError{RetryAfter: retryAfter}
 	case notStorable(err):

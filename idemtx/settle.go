@@ -8,6 +8,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// settleAtMost is how long a database is asked in vain whether a COMMIT has
+// landed, for a caller whose context would never end.
+const settleAtMost = 5 * time.Minute
+
 // commitGrace is how much longer than its context a call may take when its
 // COMMIT is on the way.
 const commitGrace = 2 * time.Second
@@ -29,7 +33,7 @@ func (t *turn) settle(ctx context.Context, d draft, sent time.Time) (result, err
 			// So late that the reply may have been swept.
 			return result{}, ErrOutcomeUnknown
 		}
-		if sleep(ctx, poll) != nil {
+		if sleep(ctx, poll) != nil || time.Since(sent) > settleAtMost {
 			return result{}, fmt.Errorf("%w: the answer to COMMIT was lost: %w", ErrOutcomeUnknown, err)
 		}
 	}

@@ -120,8 +120,8 @@ type Config struct {
 	Tracer Tracer
 }
 
-// Store keeps replies in one table. It is safe for concurrent use and starts no
-// goroutine of its own.
+// Store keeps replies in one table. It is safe for concurrent use. It has nothing
+// to close, and no goroutine of its own but while a call needs one.
 //
 // All stores on one table, in whatever process, have to agree on Schema and
 // Table to the letter: the lock on a key is made of both.

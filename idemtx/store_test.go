@@ -16,25 +16,25 @@ import (
 
 // newPool returns a pool that reaches no server: whoever asks it for a
 // connection gets an error.
-func newPool(t testing.TB) *pgxpool.Pool {
-	t.Helper()
-	pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/nothing")
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+func newPool(tb testing.TB) *pgxpool.Pool {
+	tb.Helper()
+	pool, err := pgxpool.New(tb.Context(), "postgres://nobody@127.0.0.1:1/nothing")
+	require.NoError(tb, err)
+	tb.Cleanup(pool.Close)
 	return pool
 }
 
-func newStore(t testing.TB, config idemtx.Config) *idemtx.Store {
-	t.Helper()
-	store, err := idemtx.New(newPool(t), config)
-	require.NoError(t, err)
+func newStore(tb testing.TB, config idemtx.Config) *idemtx.Store {
+	tb.Helper()
+	store, err := idemtx.New(newPool(tb), config)
+	require.NoError(tb, err)
 	return store
 }
 
-func newScope(t testing.TB) scope.Scope {
-	t.Helper()
+func newScope(tb testing.TB) scope.Scope {
+	tb.Helper()
 	alice, err := scope.New("acme", "alice")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return alice
 }
 

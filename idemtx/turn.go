@@ -24,7 +24,6 @@ const begin = "begin isolation level read committed read write"
 type turn struct {
 	store *Store
 	call  *call
-	place *place
 
 	conn  *pgxpool.Conn // nil while there is none
 	tx    pgx.Tx
@@ -37,11 +36,11 @@ type turn struct {
 
 // do runs fn in a transaction of its own, unless the key is answered.
 func (s *Store) do(ctx context.Context, c *call, fn handler) (result, error) {
-	place, answer, err := s.takeTurn(ctx, c)
-	if place == nil {
+	answer, err := s.takeTurn(ctx, c)
+	if answer != nil || err != nil {
 		return result{answer, true}, err
 	}
-	t := &turn{store: s, call: c, place: place}
+	t := &turn{store: s, call: c}
 	defer t.end()
 	// One look more than attempts: the last may have found the key taken.
 	for tries := 0; ; tries++ {
@@ -62,26 +61,22 @@ func (s *Store) do(ctx context.Context, c *call, fn handler) (result, error) {
 	}
 }
 
-// takeTurn waits in line. Without a place the call is answered, or has failed.
-func (s *Store) takeTurn(ctx context.Context, c *call) (*place, *row, error) {
-	p := s.queue.join(c.id)
-	passedOn, err := p.await(ctx, c)
+// takeTurn waits in line. Without an answer or an error it is the call's turn.
+func (s *Store) takeTurn(ctx context.Context, c *call) (*row, error) {
+	c.place = s.queue.join(c.id)
+	passedOn, err := c.place.await(ctx, c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if passedOn != nil {
-		answer, err := c.judge(passedOn, s.config.OnExpired)
-		return nil, answer, err
-	}
-	return p, nil, nil
+	return c.judge(passedOn, s.config.OnExpired)
 }
 
 // attempt asks about the key and, if it is free, runs the handler.
 func (t *turn) attempt(ctx context.Context, fn handler) (result, error) {
 	found, answer, err := t.store.find(ctx, t.call, t)
 	switch {
-	case err != nil && t.conn != nil && t.conn.Conn().IsClosed() && ctx.Err() == nil:
-		return result{}, &undoneError{err} // as after a restart of the server
+	case undone(err), err != nil && t.conn != nil && t.conn.Conn().IsClosed() && ctx.Err() == nil:
+		return result{}, &undoneError{err} // the latter as after a restart of the server
 	case answer != nil || err != nil:
 		return result{answer, true}, err
 	}
@@ -90,7 +85,7 @@ func (t *turn) attempt(ctx context.Context, fn handler) (result, error) {
 	}
 	t.found, t.ran = found, true
 	t.call.runs++
-	t.place.runs(t.call.fingerprint)
+	t.call.place.runs(t.call.fingerprint)
 	d, err := lend(ctx, t.tx, fn)
 	if err != nil {
 		return result{}, handlerFailed(ctx, t.conn.Conn(), err)
@@ -108,7 +103,7 @@ func (t *turn) attempt(ctx context.Context, fn handler) (result, error) {
 // trip: the one that BEGIN alone would take.
 func (t *turn) open(ctx context.Context) (finding, error) {
 	t.close()
-	t.place.asks()
+	t.call.place.asks()
 	conn, err := t.store.pool.Acquire(ctx)
 	if err != nil {
 		return finding{}, t.store.failed("connect", err)
@@ -146,8 +141,8 @@ func (t *turn) commit(ctx context.Context, d draft) (result, error) {
 // is let go in between; should another call take the key there, that one's
 // answer stands.
 func (t *turn) keep(ctx context.Context, d draft) (result, error) {
-	if err := t.tx.Rollback(ctx); err != nil {
-		return result{}, handlerFailed(ctx, t.conn.Conn(), t.store.failed("undo a refused request", err))
+	if err := t.goBack(ctx); err != nil {
+		return result{}, handlerFailed(ctx, t.conn.Conn(), err)
 	}
 	b := &pgx.Batch{}
 	b.BeginTx(pgx.TxOptions{BeginQuery: begin})
@@ -155,6 +150,24 @@ func (t *turn) keep(ctx context.Context, d draft) (result, error) {
 	before := t.store.queueReply(b, t.call, t.found.row, d, time.Time{})
 	b.Queue("commit")
 	return t.finish(ctx, b, before, d)
+}
+
+// goBack undoes what the handler has done, if it was in this transaction.
+func (t *turn) goBack(ctx context.Context) error {
+	same := true
+	b := &pgx.Batch{}
+	if t.conn.Conn().PgConn().TxStatus() == 'T' { // else nothing can be asked
+		b.Queue(`SELECT transaction_timestamp() = $1`, t.found.lock.BegunAt).QueryRow(
+			func(row pgx.Row) error { return row.Scan(&same) })
+	}
+	b.Queue("rollback")
+	if err := t.conn.SendBatch(ctx, b).Close(); err != nil {
+		return t.store.failed("undo a refused request", err)
+	}
+	if !same {
+		return errReplaced
+	}
+	return nil
 }
 
 // finish sends the batch that ends with COMMIT and finds out what came of it.
@@ -165,7 +178,7 @@ func (t *turn) finish(ctx context.Context, b *pgx.Batch, before int, d draft) (r
 	// Cut off by ctx, a COMMIT would be neither done nor undone for all we know.
 	ctx, cancel := outlive(ctx, commitGrace)
 	defer cancel()
-	t.place.asks()
+	t.call.place.asks()
 	sent := time.Now()
 	br := t.conn.SendBatch(ctx, b)
 	t.tx = cmp.Or(br.Tx(), t.tx)
@@ -213,7 +226,7 @@ func (t *turn) close() {
 func (t *turn) end() {
 	end := func() {
 		t.close()
-		t.place.leave(t.answer)
+		t.call.place.leave(t.answer)
 	}
 	if t.ran || t.conn == nil {
 		end()
