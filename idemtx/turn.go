@@ -221,16 +221,17 @@ func (t *turn) close() {
 	t.conn, t.tx = nil, nil
 }
 
-// end lets the next caller have its turn. A call that has run nothing need not
-// wait for its rollback, which undoes nothing.
+// end lets the next caller have its turn. A replay does not wait for its
+// rollback, which undoes nothing; a refusal does, because the locks it holds
+// until then would hide from the next one that the request in flight differs.
 func (t *turn) end() {
 	end := func() {
 		t.close()
 		t.call.place.leave(t.answer)
 	}
-	if t.ran || t.conn == nil {
-		end()
-	} else {
+	if t.answer != nil && !t.ran {
 		go end()
+	} else {
+		end()
 	}
 }

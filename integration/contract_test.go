@@ -273,7 +273,7 @@ func runsOnceUnderRace(t *testing.T, m mode, exec pgx.QueryExecMode) {
 // handler end with err, and returns when the request has.
 func inFlight(t *testing.T, m mode, f *fixture, key string) (end func(err error)) {
 	t.Helper()
-	running, outcome, done := make(chan struct{}), make(chan error), make(chan struct{})
+	running, outcome, done := make(chan struct{}), make(chan error, 1), make(chan struct{})
 	go func() {
 		defer close(done)
 		_, err := m.do(t.Context(), f, f.request(key), func(ctx context.Context, db execer) (order, error) {
@@ -286,10 +286,15 @@ func inFlight(t *testing.T, m mode, f *fixture, key string) (end func(err error)
 		}
 	}()
 	<-running
-	return func(err error) {
-		outcome <- err
-		<-done
+	var once sync.Once
+	end = func(err error) {
+		once.Do(func() {
+			outcome <- err
+			<-done
+		})
 	}
+	t.Cleanup(func() { end(errors.New("the test has failed")) })
+	return end
 }
 
 func waiterOwnsWhatFailed(t *testing.T, m mode, exec pgx.QueryExecMode) {
