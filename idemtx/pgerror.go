@@ -12,6 +12,7 @@ import (
 // SQLSTATEs that mean something here, by the names of PostgreSQL's manual,
 // appendix A.
 const (
+	divisionByZero       = "22012"
 	notNullViolation     = "23502"
 	uniqueViolation      = "23505"
 	serializationFailure = "40001"

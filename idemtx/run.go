@@ -101,6 +101,8 @@ func (s *Store) notStored(err error) error {
 		return errReplaced
 	case code == lockNotAvailable:
 		return &InFlightError{RetryAfter: retryAfter}
+	case code == divisionByZero:
+		return fmt.Errorf("%w: a trigger or a rule on the table swallows it", ErrReplyNotStorable)
 	case notStorable(err):
 		return fmt.Errorf("%w: PostgreSQL refuses it with SQLSTATE %s", ErrReplyNotStorable, code)
 	}

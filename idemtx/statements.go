@@ -18,25 +18,24 @@ type statements struct {
 }
 
 func statementsFor(schema, table string) statements {
-	name := pgx.Identifier{schema, table}.Sanitize()
+	insert, name := mustRead("insert"), pgx.Identifier{schema, table}.Sanitize()
 	read := func(file string) string {
-		text, err := sqlFiles.ReadFile("sql/" + file + ".sql")
-		if err != nil {
-			panic(err) // the file is embedded, so its name here is wrong
-		}
-		return strings.ReplaceAll(withoutComments(string(text)), "{table}", name)
+		return strings.ReplaceAll(strings.Replace(mustRead(file), "{insert}", insert, 1), "{table}", name)
 	}
 	return statements{
-		lock: read("lock"), probe: read("probe"), look: read("look"), bury: read("bury"), ours: read("ours"),
-		// No ON CONFLICT: what ends the transaction is on the wire behind it, so
-		// a reply that finds the key taken must be an error, or the work is done
-		// twice.
-		store: read("insert") + "\nRETURNING created_at, expires_at",
-		// The first writer wins, and the caller is told who that was.
-		put:   read("insert") + "\nON CONFLICT (scope, key) DO NOTHING",
+		lock: read("lock"), probe: read("probe"), look: read("look"), bury: read("bury"),
+		store: read("store"), ours: read("ours"),
 		claim: read("claim"), renew: read("renew"), complete: read("complete"), release: read("release"),
-		sweep: read("sweep"),
+		put: read("put"), sweep: read("sweep"),
 	}
+}
+
+func mustRead(file string) string {
+	text, err := sqlFiles.ReadFile("sql/" + file + ".sql")
+	if err != nil {
+		panic(err) // the file is embedded, so its name here is wrong
+	}
+	return withoutComments(string(text))
 }
 
 // withoutComments drops the lines that are for readers: in some of pgx's exec

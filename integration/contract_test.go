@@ -451,3 +451,30 @@ func cancelledHandlerLeavesNothing(t *testing.T, m mode, exec pgx.QueryExecMode)
 		require.Zero(t, f.effects("k"))
 	}
 }
+
+// A reply that a trigger swallows must not let the work be committed without it,
+// nor be taken for one that found its key taken, and run again.
+func TestSwallowedReplyUndoesTheWork(t *testing.T) {
+	t.Parallel()
+	for _, m := range modes {
+		if !m.atomic {
+			continue
+		}
+		t.Run(string(m.name), func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			exec(t, "CREATE FUNCTION "+f.schema+".swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+			exec(t, "CREATE TRIGGER swallow BEFORE INSERT ON "+f.table()+" FOR EACH ROW EXECUTE FUNCTION "+f.schema+".swallow()")
+			runs := 0
+			_, err := m.do(t.Context(), f, f.request("k"), func(ctx context.Context, db execer) (order, error) {
+				runs++
+				return f.effect(ctx, db, "k")
+			})
+			require.ErrorIs(t, err, idemtx.ErrReplyNotStorable)
+			require.ErrorContains(t, err, "trigger")
+			require.Equal(t, 1, runs)
+			require.Zero(t, f.effects("k"))
+			f.idle()
+		})
+	}
+}
