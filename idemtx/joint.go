@@ -44,10 +44,9 @@ func (s *Store) doTx(ctx context.Context, c *call, tx pgx.Tx, fn handler) (r res
 	j.found = found
 	c.runs++
 	d, err := lend(ctx, tx, fn)
-	if err == nil {
-		err = intact(tx.Conn(), d.refused)
-	}
-	if err == nil {
+	if err != nil {
+		err = handlerFailed(ctx, tx.Conn(), err)
+	} else if err = intact(tx.Conn(), d.refused); err == nil {
 		r, err = j.write(ctx, d)
 	}
 	var undone *undoneError

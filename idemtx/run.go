@@ -22,6 +22,8 @@ func (e *undoneError) Error() string { return e.cause.Error() }
 
 var errConnectionLost = errors.New("idemtx: the connection was lost before COMMIT")
 
+var errEnded = fmt.Errorf("%w: it ended the transaction by SQL; what it has committed stays", ErrTxMisuse)
+
 var errReplaced = fmt.Errorf("%w: it ended the transaction by SQL and began another; "+
 	"what it has committed stays", ErrTxMisuse)
 
@@ -41,7 +43,7 @@ func intact(conn *pgx.Conn, refused bool) error {
 	case pg.IsBusy():
 		return fmt.Errorf("%w: it returned before it had read or closed all rows", ErrTxMisuse)
 	case pg.TxStatus() == 'I':
-		return fmt.Errorf("%w: it ended the transaction by SQL; what it has committed stays", ErrTxMisuse)
+		return errEnded
 	case pg.TxStatus() == 'E' && !refused:
 		return fmt.Errorf("%w: a statement failed and it returned no error", ErrTxMisuse)
 	}
@@ -49,9 +51,12 @@ func intact(conn *pgx.Conn, refused bool) error {
 }
 
 // handlerFailed tells an error of the handler from a transaction that was undone
-// under it and may be run again.
+// under it and may be run again, and from one that cannot be undone any more.
 func handlerFailed(ctx context.Context, conn *pgx.Conn, err error) error {
-	lost := conn.PgConn().IsClosed() && ctx.Err() == nil &&
+	if !conn.IsClosed() && conn.PgConn().TxStatus() == 'I' {
+		return fmt.Errorf("%w: %w", errEnded, err)
+	}
+	lost := conn.IsClosed() && ctx.Err() == nil &&
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 	if undone(err) || lost {
 		return &undoneError{err}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -199,7 +198,7 @@ func (t *turn) finish(ctx context.Context, b *pgx.Batch, before int, d draft) (r
 	case rejected(err) && stored && undone(err):
 		return result{}, &undoneError{err}
 	case rejected(err) && stored:
-		return result{}, fmt.Errorf("idemtx: commit: %w", err) // a deferred constraint of the handler's
+		return result{}, t.store.failed("commit", err) // as a deferred constraint of the handler's
 	case rejected(err):
 		return result{}, t.store.notStored(err)
 	}

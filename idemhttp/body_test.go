@@ -1,0 +1,139 @@
+package idemhttp
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/idemtx/idemtx/idemtx"
+)
+
+func post(target, contentType, body string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, target, strings.NewReader(body))
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	return r
+}
+
+func TestOperation(t *testing.T) {
+	t.Parallel()
+	const query = "sha256:a746b90cddac3e075db2f0c7b65aa5d09a354bef1562352d9dab3156d1142834"
+	for _, test := range []struct{ target, contentType, want string }{
+		{"/orders", "", "POST /orders "},
+		{"/orders?b=2&a=1", "", "POST /orders?" + query + " "},
+		{"/orders?", "", "POST /orders "},
+		{"/a%2Fb/%20c", "", "POST /a%2Fb/%20c "},
+		{"//a//b/../c", "", "POST //a//b/../c "},
+		{"http://one.example/orders?b=2&a=1", "", "POST /orders?" + query + " "},
+		{"http://other.example/orders?b=2&a=1", "", "POST /orders?" + query + " "},
+		{"/orders", "application/json", "POST /orders application/json"},
+		{"/orders", "Application/JSON; charset=utf-8", "POST /orders application/json"},
+		{"/orders", "text/plain; charset=", "POST /orders text/plain"},
+		{"/orders", "no type at all", "POST /orders "},
+	} {
+		r := post(test.target, test.contentType, "")
+		require.Equal(t, test.want, operation(r, mediaType(r)), test)
+	}
+}
+
+func TestOperationIsWhatTheClientAskedFor(t *testing.T) {
+	t.Parallel()
+	var got string
+	http.StripPrefix("/v2", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got = r.URL.Path + " " + operation(r, "")
+	})).ServeHTTP(httptest.NewRecorder(), post("/v2/orders", "", ""))
+	require.Equal(t, "/orders POST /v2/orders ", got)
+
+	made := &http.Request{Method: http.MethodPatch, URL: &url.URL{Path: "/a b", RawQuery: "c"}}
+	require.Equal(t, "PATCH /a%20b?"+hashed("c")+" ", operation(made, ""), "a request that came over no wire")
+}
+
+// TestEveryOperationCanBeFingerprinted, however long or strange it is, and no
+// two of them are one.
+func TestEveryOperationCanBeFingerprinted(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 2000)
+	seen := make(map[string]bool)
+	for _, r := range []*http.Request{
+		post("/", "", ""),
+		post("/"+long, "", ""),
+		post("/"+long+"x", "", ""),
+		post("/"+long+"?a", "", ""),
+		post("/?"+long, "", ""),
+		post("/?"+long+"x", "", ""),
+		post("/?\xff", "", ""),
+		post("x:\xff", "", ""),
+		post("/\xff", "", ""),
+		post("/", "a/"+long, ""),
+	} {
+		name := operation(r, mediaType(r))
+		require.LessOrEqual(t, len(name), longest)
+		_, err := idemtx.FingerprintOf(name, payload(r, "", nil))
+		require.NoError(t, err, r.RequestURI)
+		require.False(t, seen[name], r.RequestURI)
+		seen[name] = true
+	}
+}
+
+func TestPayload(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		contentType, encoding, body string
+		want                        any
+	}{
+		{"application/json", "", `{"a": 1}`, json.RawMessage(`{"a": 1}`)},
+		{"application/json; charset=utf-8", "identity", `1`, json.RawMessage(`1`)},
+		{"application/merge-patch+json", "", `{`, json.RawMessage(`{`)},
+		{"application/json", "gzip", `{"a": 1}`, idemtx.Raw(`{"a": 1}`)},
+		{"application/json", "", "", idemtx.Raw("")},
+		{"application/json-seq", "", `1`, idemtx.Raw(`1`)},
+		{"text/plain", "", `{"a": 1}`, idemtx.Raw(`{"a": 1}`)},
+		{"", "", `{"a": 1}`, idemtx.Raw(`{"a": 1}`)},
+	} {
+		r := post("/", test.contentType, test.body)
+		r.Header.Set("Content-Encoding", test.encoding)
+		require.Equal(t, test.want, payload(r, mediaType(r), []byte(test.body)), test)
+	}
+}
+
+func TestReadBody(t *testing.T) {
+	t.Parallel()
+	read := func(r *http.Request) (string, error) {
+		body, err := readBody(httptest.NewRecorder(), r, 5)
+		return string(body), err
+	}
+	body, err := read(post("/", "", "12345"))
+	require.NoError(t, err)
+	require.Equal(t, "12345", body)
+
+	_, err = read(post("/", "", "123456"))
+	require.Equal(t, bodyTooLarge, err)
+
+	body, err = read(post("/", "", ""))
+	require.NoError(t, err)
+	require.Empty(t, body)
+
+	body, err = read(&http.Request{})
+	require.NoError(t, err)
+	require.Empty(t, body)
+
+	broken := post("/", "", "")
+	broken.Body = io.NopCloser(io.MultiReader(strings.NewReader("1"), iotest.ErrReader(errors.New("secret"))))
+	_, err = read(broken)
+	require.Equal(t, bodyIncomplete, err)
+
+	taken := post("/", "", "a=1")
+	taken.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	require.NoError(t, taken.ParseForm())
+	_, err = read(taken)
+	require.ErrorIs(t, err, errBodyTaken)
+}

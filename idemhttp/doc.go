@@ -1,0 +1,101 @@
+// Package idemhttp makes net/http handlers idempotent: a request that is sent
+// again with its Idempotency-Key is answered with the reply to the first one,
+// byte for byte, and the work is done once.
+//
+// [Middleware] goes around any [http.Handler]. The handler works in the
+// transaction that [Tx] finds in its request's context, and its reply is stored
+// in the same transaction:
+//
+//	protect := idemhttp.Middleware(store, idemhttp.Config{Scope: owner})
+//	mux.Handle("POST /orders", protect(http.HandlerFunc(createOrder)))
+//
+//	func createOrder(w http.ResponseWriter, r *http.Request) {
+//		tx := idemhttp.Tx(r.Context())
+//		...
+//	}
+//
+// # What the client gets
+//
+// Nothing is sent before the transaction has ended. By default a 2xx or 3xx
+// commits the handler's writes and is stored; every other status, and a panic,
+// undoes them and is forgotten, so that a retry runs again. [Policy] decides
+// otherwise. A replay carries Idempotency-Replayed: true.
+//
+// Some headers are of one sending and not of the reply. They are neither stored
+// nor replayed, though the first client gets them: Set-Cookie, Authorization,
+// Date, and those of the connection. Trailers are not sent at all.
+//
+// # What the handler gets
+//
+// Its own copy of the request, with the body ready to be read, and a
+// [http.ResponseWriter] that holds everything back. It cannot flush or hijack,
+// and 1xx replies are swallowed. The handler is run again when PostgreSQL has
+// undone its transaction (40001, 40P01) or the connection was lost, whatever it
+// has replied to that; what it does outside of the transaction is then done again.
+//
+// # Which requests are the same
+//
+// Those of one scope and key. They must then agree in method, path, query and
+// media type, and in the body: as JSON when the media type is application/json or
+// ends in +json, so that member order and white space do not matter, and byte for
+// byte otherwise. Host and other headers do not count.
+//
+// A body that says it is JSON and is not, that names a member twice in one object,
+// or that holds a number no double can, is refused before the handler sees it:
+// two parsers may read two different requests in it.
+//
+// # Problems
+//
+// What goes wrong is answered as application/problem+json (RFC 9457). The type is
+// [Config.ProblemBase] and one of the names below; by default it links to here.
+// [Config.Logger] is told more than the client.
+//
+// # key_missing
+//
+// 400. Send an Idempotency-Key header, with a new random key for each operation
+// and the same one for each retry of it.
+//
+// # key_invalid
+//
+// 400. The Idempotency-Key header is not one key; see [ParseKey].
+//
+// # body_incomplete
+//
+// 400. The body ended early. Nothing was done: send it again.
+//
+// # body_invalid
+//
+// 400. The media type says JSON and the body is not valid JSON.
+//
+// # unauthenticated
+//
+// 401. It is not known whose key it is.
+//
+// # in_flight
+//
+// 409. The first request with this key has not ended. Send it again after
+// Retry-After, unchanged.
+//
+// # expired
+//
+// 410. The key was answered so long ago that the reply is gone. Find out what
+// became of the request before you send it with a new key.
+//
+// # body_too_large
+//
+// 413. The body has more than [Config.MaxBodyBytes].
+//
+// # mismatch
+//
+// 422. The key was first used for another request. Take a new one.
+//
+// # internal
+//
+// 500. Something is wrong that time does not mend, and that the operator is told.
+// A retry with the same key does nothing twice, but may fail again.
+//
+// # unavailable
+//
+// 503. The database could not be reached, or the outcome is not known. A retry
+// with the same key after Retry-After is safe and finds out.
+package idemhttp
