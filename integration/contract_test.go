@@ -91,10 +91,10 @@ func TestContract(t *testing.T) {
 }
 
 // mustNotRun is the handler of a request that is answered without one.
-func mustNotRun(t *testing.T) work {
-	t.Helper()
+func mustNotRun(tb testing.TB) work {
+	tb.Helper()
 	return func(context.Context, execer) (order, error) {
-		t.Error("the handler ran")
+		tb.Error("the handler ran")
 		return order{}, nil
 	}
 }

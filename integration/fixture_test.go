@@ -24,7 +24,7 @@ type order struct {
 
 // fixture is a store in a schema of its own, with a table for effects.
 type fixture struct {
-	t      *testing.T
+	t      testing.TB
 	schema string
 	pool   *pgxpool.Pool
 	store  *idemtx.Store
@@ -52,13 +52,13 @@ func withConfig(change func(*idemtx.Config)) option {
 
 func refusing(c *idemtx.Config) { c.OnDuplicate = idemtx.Refuse }
 
-func newFixture(t *testing.T, options ...option) *fixture {
-	t.Helper()
-	f := &fixture{t: t, schema: newSchema(t)}
-	f.scope = mustScope(t, "tenant", "principal")
+func newFixture(tb testing.TB, options ...option) *fixture {
+	tb.Helper()
+	f := &fixture{t: tb, schema: newSchema(tb)}
+	f.scope = mustScope(tb, "tenant", "principal")
 	f.pool, f.store = f.open(options...)
-	require.NoError(t, f.store.CreateSchema(t.Context()))
-	exec(t, "CREATE TABLE "+f.schema+".effects (id bigint GENERATED ALWAYS AS IDENTITY, key text NOT NULL)")
+	require.NoError(tb, f.store.CreateSchema(tb.Context()))
+	exec(tb, "CREATE TABLE "+f.schema+".effects (id bigint GENERATED ALWAYS AS IDENTITY, key text NOT NULL)")
 	return f
 }
 
@@ -162,14 +162,14 @@ func (f *fixture) expire(key string) {
 }
 
 // ask returns the one value of a query, seen from a connection of its own.
-func ask[T any](t *testing.T, sql string, args ...any) T {
-	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
+func ask[T any](tb testing.TB, sql string, args ...any) T {
+	tb.Helper()
+	ctx := context.WithoutCancel(tb.Context())
 	conn, err := pgx.Connect(ctx, serverURL())
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	defer conn.Close(ctx)
 	var value T
-	require.NoError(t, conn.QueryRow(ctx, sql, args...).Scan(&value))
+	require.NoError(tb, conn.QueryRow(ctx, sql, args...).Scan(&value))
 	return value
 }
 
@@ -183,17 +183,17 @@ func (f *fixture) blocked(n int) {
 	}, time.Minute, 5*time.Millisecond, "%d backends do not come to wait", n)
 }
 
-func mustScope(t *testing.T, tenant, principal string) scope.Scope {
-	t.Helper()
+func mustScope(tb testing.TB, tenant, principal string) scope.Scope {
+	tb.Helper()
 	s, err := scope.New(tenant, principal)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return s
 }
 
-func mustJSON(t *testing.T, value any) []byte {
-	t.Helper()
+func mustJSON(tb testing.TB, value any) []byte {
+	tb.Helper()
 	text, err := json.Marshal(value)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return text
 }
 

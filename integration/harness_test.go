@@ -36,44 +36,44 @@ func TestMain(m *testing.M) {
 func serverURL() string { return server.URL }
 
 // newSchema makes an empty schema. A failed test keeps it, for psql.
-func newSchema(t *testing.T) string {
-	t.Helper()
+func newSchema(tb testing.TB) string {
+	tb.Helper()
 	schema := "t_" + strings.ToLower(rand.Text())
-	exec(t, "CREATE SCHEMA "+schema)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the schema is kept: %s", schema)
+	exec(tb, "CREATE SCHEMA "+schema)
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Logf("the schema is kept: %s", schema)
 			return
 		}
-		exec(t, "DROP SCHEMA "+schema+" CASCADE")
+		exec(tb, "DROP SCHEMA "+schema+" CASCADE")
 	})
 	return schema
 }
 
 // newPool has an empty search_path: a statement that does not name its schema
 // fails.
-func newPool(t *testing.T, configure ...func(*pgxpool.Config)) *pgxpool.Pool {
-	t.Helper()
+func newPool(tb testing.TB, configure ...func(*pgxpool.Config)) *pgxpool.Pool {
+	tb.Helper()
 	config, err := pgxpool.ParseConfig(serverURL())
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	config.ConnConfig.RuntimeParams["search_path"] = ""
 	for _, f := range configure {
 		f(config)
 	}
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool, err := pgxpool.NewWithConfig(tb.Context(), config)
+	require.NoError(tb, err)
+	tb.Cleanup(pool.Close)
 	return pool
 }
 
 // exec runs statements on a connection of its own, as the server's superuser.
 // It works in a cleanup, too.
-func exec(t *testing.T, sql string) {
-	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
+func exec(tb testing.TB, sql string) {
+	tb.Helper()
+	ctx := context.WithoutCancel(tb.Context())
 	conn, err := pgx.Connect(ctx, serverURL())
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, sql)
-	require.NoError(t, err, sql)
+	require.NoError(tb, err, sql)
 }
