@@ -80,15 +80,15 @@ func (j *joint) open(ctx context.Context) (finding, error) {
 	b.Queue(j.store.sql.lock, j.call.keyLock, j.call.fingerprintLock)
 	b.Queue(j.store.sql.look, j.call.id.scope, j.call.id.key)
 	br := j.tx.SendBatch(ctx, b)
-	if err := skip(br, before); err != nil {
+	err := skip(br, before)
+	if err != nil {
 		_ = br.Close()
+		j.store.served.Store(false)
 		return finding{}, j.store.failed("take a savepoint", err)
 	}
 	j.saved = true
 	f, err := j.store.readFinding(br, 0)
-	if err == nil {
-		j.store.served.Store(true)
-	}
+	j.store.served.Store(err == nil)
 	return f, err
 }
 

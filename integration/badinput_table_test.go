@@ -29,9 +29,8 @@ func TestBadInputTableMissing(t *testing.T) {
 					// one than those after it.
 					f := newFixture(t, withExecMode(mode))
 					exec(t, strings.ReplaceAll(c.breaks, "%", f.table()))
-					tx, err := f.pool.Begin(t.Context())
-					require.NoError(t, err)
-					_, err = f.effect(t.Context(), tx, "before")
+					tx := begin(t, f.pool)
+					_, err := f.effect(t.Context(), tx, "before")
 					require.NoError(t, err)
 
 					if call == "DeleteExpired" {

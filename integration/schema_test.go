@@ -3,6 +3,9 @@ package integration
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -73,7 +76,7 @@ func TestCreateSchemaConcurrently(t *testing.T) {
 	const pools, callsPerPool = 4, 5
 	refused := new(failures)
 	config := idemtx.Config{Schema: freeSchema(t)}
-	start, results := make(chan struct{}), make(chan error)
+	start, results := make(chan struct{}), make(chan error, pools*callsPerPool)
 	for range pools {
 		pool := newPool(t, refused.counted, func(c *pgxpool.Config) { c.MaxConns = callsPerPool })
 		for range callsPerPool {
@@ -107,6 +110,7 @@ func TestCreateSchemaLosesToMigration(t *testing.T) {
 
 	migration, err := observer.Begin(t.Context())
 	require.NoError(t, err)
+	defer func() { _ = migration.Rollback(t.Context()) }() // before the pools wait for it
 	_, err = migration.Exec(t.Context(), store.SchemaSQL())
 	require.NoError(t, err)
 	result := make(chan error, 1)
@@ -221,4 +225,61 @@ func TestNothingShadowsTheTable(t *testing.T) {
 	require.Equal(t, []string{"the table is missing"}, differences(t, store.VerifySchema(t.Context())))
 	require.NoError(t, newStore(t, newPool(t), idemtx.Config{Schema: schema}).CreateSchema(t.Context()))
 	require.NoError(t, store.VerifySchema(t.Context()))
+}
+
+// VerifySchema compares CHECKs by name. This is what they say.
+func TestTableRefusesIllegalRows(t *testing.T) {
+	t.Parallel()
+	pool, schema := newPool(t), newSchema(t)
+	require.NoError(t, newStore(t, pool, idemtx.Config{Schema: schema}).CreateSchema(t.Context()))
+	// insert changes columns of an answered row.
+	insert := func(changes map[string]string) error {
+		row := map[string]string{
+			"scope": "gen_random_uuid()::text", "key": "'k'", "fingerprint": "sha256('p')", "response": "'{}'",
+			"created_at": "now()", "expires_at": "now() + interval '1 day'",
+		}
+		maps.Copy(row, changes)
+		columns := slices.Sorted(maps.Keys(row))
+		values := make([]string, len(columns))
+		for i, column := range columns {
+			values[i] = row[column]
+		}
+		_, err := pool.Exec(t.Context(), "INSERT INTO "+quoted(schema, "idemtx_replies")+
+			" ("+strings.Join(columns, ", ")+") VALUES ("+strings.Join(values, ", ")+")")
+		return err
+	}
+	claim := func(changes map[string]string) map[string]string {
+		claim := map[string]string{"response": "NULL", "lease_until": "now()", "lease_id": "gen_random_uuid()"}
+		maps.Copy(claim, changes)
+		return claim
+	}
+	// Bytes that do not compress: an index entry has to have room for them.
+	const longest = "(SELECT substr(string_agg(sha256(i::text::bytea)::text, ''), 1, %d) FROM generate_series(1, 20) i)"
+	for _, legal := range []map[string]string{
+		{},
+		claim(nil),
+		{"refused": "true", "body": "'\\x00'", "lease_id": "gen_random_uuid()"},
+		{"scope": fmt.Sprintf(longest, 1024), "key": fmt.Sprintf(longest, 255)},
+		{"scope": "'Tenant'"},
+		{"scope": "'tenant'"},
+		{"scope": "'tenant '"},
+	} {
+		require.NoError(t, insert(legal), legal)
+	}
+	for constraint, illegal := range map[string][]map[string]string{
+		"idemtx_replies_pkey":    {{"scope": "'tenant'"}},
+		"scope_length":           {{"scope": "''"}, {"scope": "repeat('x', 1025)"}, {"scope": "repeat('ß', 513)"}},
+		"key_length":             {{"key": "''"}, {"key": "repeat('x', 256)"}, {"key": "repeat('ß', 128)"}},
+		"fingerprint_is_sha256":  {{"fingerprint": "''"}, {"fingerprint": "sha512('p')"}},
+		"claimed_or_answered":    {{"response": "NULL"}, claim(map[string]string{"response": "'null'"})},
+		"claim_has_holder":       {claim(map[string]string{"lease_id": "NULL"})},
+		"claim_has_no_reply":     {claim(map[string]string{"body": "''"}), claim(map[string]string{"refused": "true"})},
+		"expires_after_creation": {{"expires_at": "now()"}, {"expires_at": "now() - interval '1 day'"}},
+	} {
+		for _, row := range illegal {
+			var pgErr *pgconn.PgError
+			require.ErrorAs(t, insert(row), &pgErr, row)
+			require.Equal(t, constraint, pgErr.ConstraintName, row)
+		}
+	}
 }

@@ -122,6 +122,7 @@ func TestVerifySchemaSeesFailedIndex(t *testing.T) {
 	exec(t, "DROP INDEX "+quoted(schema, "idemtx_replies_expires_at_idx"))
 	writer, err := pool.Begin(t.Context())
 	require.NoError(t, err)
+	defer func() { _ = writer.Rollback(t.Context()) }() // before the pool waits for it
 	_, err = writer.Exec(t.Context(), "LOCK TABLE "+table+" IN ROW EXCLUSIVE MODE")
 	require.NoError(t, err)
 	impatient := newPool(t, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["lock_timeout"] = "1ms" })

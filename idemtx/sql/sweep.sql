@@ -1,5 +1,6 @@
-DELETE FROM {table}
-WHERE (scope, key) IN (
+-- MATERIALIZED: the rows are chosen once. As a subquery of the DELETE they would
+-- be chosen again for each row under some plans, and the limit would not hold.
+WITH dead AS MATERIALIZED (
 	SELECT scope, key FROM {table}
 	WHERE expires_at <= clock_timestamp()
 		-- A handler may run for longer than its reply would be kept.
@@ -9,3 +10,5 @@ WHERE (scope, key) IN (
 	-- Another sweeper has it, or a request is replacing it.
 	FOR UPDATE SKIP LOCKED
 )
+DELETE FROM {table} AS swept USING dead
+WHERE swept.scope = dead.scope AND swept.key = dead.key

@@ -94,7 +94,7 @@ func supervise(ctx context.Context, bin string) (*Server, error) {
 	cmd := exec.Command("/bin/sh", append([]string{"-c", `eval "$DEVPG_SUPERVISE"`, "devpg-supervise", bin}, ports...)...)
 	cmd.Dir = "/" // the working directory may be closed to the server's user
 	// As an argument the script would fill the screen of everybody who runs ps.
-	cmd.Env = append(serverEnv(os.Environ()), "DEVPG_SUPERVISE="+superviseScript)
+	cmd.Env = append(os.Environ(), "DEVPG_SUPERVISE="+superviseScript)
 	cmd.SysProcAttr = attr
 	cmd.Stderr = &stderr
 	control, err := cmd.StdinPipe()
@@ -135,9 +135,9 @@ func supervise(ctx context.Context, bin string) (*Server, error) {
 	return s, nil
 }
 
-// serverAttr gives the server a session of its own, so that a Ctrl-C meant for
-// this process does not stop the supervisor in the middle of its work, and a
-// user that PostgreSQL accepts: it refuses to run as root.
+// serverAttr gives the server a session of its own, because a Ctrl-C is for this
+// process, which may need the server to finish what it does; and a user that
+// PostgreSQL accepts: it refuses to run as root.
 func serverAttr() (*syscall.SysProcAttr, error) {
 	attr := &syscall.SysProcAttr{Setsid: true}
 	if os.Geteuid() != 0 {
@@ -157,15 +157,6 @@ func serverAttr() (*syscall.SysProcAttr, error) {
 	}
 	return nil, errors.New("PostgreSQL refuses to run as root and there is no user postgres or nobody to run it as: " +
 		"create one, or run as an ordinary user")
-}
-
-// serverEnv is env without what would redirect the server's own tools, such as
-// PGDATA, and in the C locale, which every machine has.
-func serverEnv(env []string) []string {
-	env = slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
-		return strings.HasPrefix(kv, "PG") || strings.HasPrefix(kv, "LC_")
-	})
-	return append(env, "LC_ALL=C")
 }
 
 // freePorts asks the kernel for n different ports of the loopback interface.

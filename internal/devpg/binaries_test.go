@@ -32,6 +32,7 @@ func TestBinaries(t *testing.T) {
 	}
 	t.Run("Serve", testServe)
 	t.Run("OrdinaryUser", testOrdinaryUser)
+	t.Run("InterruptIsForTheProcess", testInterrupt)
 	for name, end := range map[string]func(*process) error{
 		"panic":     func(p *process) error { return p.in.Close() },
 		"exit":      func(p *process) error { return p.in.Close() },
@@ -53,7 +54,8 @@ func TestBinaries(t *testing.T) {
 
 func testServe(t *testing.T) {
 	t.Parallel()
-	p := spawn(t, executable(t), "close", nil, "IDEMTX_POSTGRES=binaries")
+	p := spawn(t, executable(t), "close", nil, "IDEMTX_POSTGRES=binaries",
+		"PGDATA=/nowhere", "PGPORT=1", "LC_ALL=xx_YY.UTF-8", "TMPDIR=/nowhere")
 	require.NotEmpty(t, p.url, p.line)
 	require.Equal(t, "200", ask(t, p.url, "SHOW max_connections"))
 	require.Equal(t, "on", ask(t, p.url, "SHOW fsync"))
@@ -62,6 +64,15 @@ func testServe(t *testing.T) {
 	data := ask(t, p.url, "SHOW data_directory")
 	p.finish(t)
 	require.NoDirExists(t, filepath.Dir(data))
+}
+
+func testInterrupt(t *testing.T) {
+	t.Parallel()
+	p := spawn(t, executable(t), "ignore", &syscall.SysProcAttr{Setpgid: true}, "IDEMTX_POSTGRES=binaries")
+	require.NotEmpty(t, p.url, p.line)
+	require.NoError(t, syscall.Kill(-p.Process.Pid, syscall.SIGINT))
+	require.Equal(t, "1", ask(t, p.url, "SELECT '1'"))
+	p.finish(t)
 }
 
 // gone waits until the folder and the server are no more.

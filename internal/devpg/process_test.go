@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -36,7 +37,11 @@ func TestMain(m *testing.M) {
 }
 
 func child(how string) int {
-	s, err := Start(context.Background(), func(line string) { fmt.Println(line) })
+	if how == "ignore" {
+		signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+	}
+	logged := 0
+	s, err := Start(context.Background(), func(line string) { fmt.Println(line); logged++ })
 	if err != nil {
 		fmt.Println(oneLine(err.Error()))
 		return 1
@@ -51,7 +56,7 @@ func child(how string) int {
 		return 3
 	}
 	s.Close()
-	return 0
+	return logged - 1 // one line of Start, none of a Close that has nothing to complain of
 }
 
 // process is a running child.
