@@ -57,12 +57,12 @@
 // # Duplicates
 //
 // While a handler runs, others with its key wait for it, or are refused, as
-// [Duplicate] says. Callers in one process wait in memory and hold no
-// connection; of each process at most one waits in PostgreSQL, for an advisory
-// lock that ends with the transaction. What protects the key in the end is the
-// primary key: where the lock does not, as against a program of another kind, the
-// second reply cannot be written, its work is undone, and the first reply is the
-// answer.
+// [Duplicate] says. Callers of [Do] and [DoPool] in one process wait in memory
+// and hold no connection; of each process at most one waits in PostgreSQL, for an
+// advisory lock that ends with the transaction. What protects the key in the end
+// is the primary key: where the lock does not, as against a program of another
+// kind, the second reply cannot be written, its work is undone, and the first
+// reply is the answer.
 //
 // # Isolation
 //
