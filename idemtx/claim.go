@@ -65,22 +65,17 @@ func (cl *claim) run(ctx context.Context, fn func(context.Context) (draft, error
 func (cl *claim) open(ctx context.Context) (finding, error) {
 	s, c := cl.store, cl.call
 	cl.call.place.asks()
-	b := &pgx.Batch{}
-	b.BeginTx(pgx.TxOptions{BeginQuery: begin})
-	b.Queue(s.sql.claim, c.id.scope, c.id.key, c.fingerprint[:], cl.id, s.config.Lease.Microseconds(),
-		c.ttl.Microseconds(), c.keyLock, c.fingerprintLock, s.config.OnExpired == Rerun)
-	b.Queue(s.sql.look, c.id.scope, c.id.key)
-	b.Queue("commit")
-	br := s.pool.SendBatch(ctx, b)
-	defer rollback(br.Tx())
-	err := skip(br, 2)
 	var r *row
-	if err == nil {
-		r, err = scanRow(br)
-	}
-	if closeErr := br.Close(); err == nil {
-		err = closeErr
-	}
+	err := s.transact(ctx, func(b *pgx.Batch) {
+		b.Queue(s.sql.claim, c.id.scope, c.id.key, c.fingerprint[:], cl.id, s.config.Lease.Microseconds(),
+			c.ttl.Microseconds(), c.keyLock, c.fingerprintLock, s.config.OnExpired == Rerun)
+		b.Queue(s.sql.look, c.id.scope, c.id.key)
+	}, func(br pgx.BatchResults) (err error) {
+		if err = skip(br, 1); err == nil {
+			r, err = scanRow(br)
+		}
+		return err
+	})
 	if err != nil {
 		if !rejected(err) {
 			cl.release() // it may have landed

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/georgysavva/scany/v2/pgxscan"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -93,8 +92,10 @@ func (cl *claim) complete(d draft) (written, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
 	var w written
-	err := pgxscan.Get(ctx, cl.store.pool, &w, cl.store.sql.complete, cl.call.id.scope, cl.call.id.key, cl.id,
-		string(d.response), d.body, d.refused, cl.call.ttl.Microseconds())
+	err := cl.store.transact(ctx, func(b *pgx.Batch) {
+		b.Queue(cl.store.sql.complete, cl.call.id.scope, cl.call.id.key, cl.id,
+			string(d.response), d.body, d.refused, cl.call.ttl.Microseconds())
+	}, func(br pgx.BatchResults) error { return scanOne(br, &w) })
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = errLeaseLost
 	}
@@ -112,7 +113,7 @@ func (cl *claim) exec(ctx context.Context, timeout time.Duration, sql string, mo
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	args := append([]any{cl.call.id.scope, cl.call.id.key, cl.id}, more...)
-	return cl.store.pool.Exec(ctx, sql, args...)
+	return cl.store.exec(ctx, sql, args...)
 }
 
 func (cl *claim) warn(message string, err error) {

@@ -42,32 +42,25 @@ func (t *turn) settle(ctx context.Context, d draft, sent time.Time) (result, err
 // inquire looks up the key when no transaction holds it, and tells whether the
 // row is the draft.
 func (s *Store) inquire(ctx context.Context, c *call, d draft) (r *row, ours bool, err error) {
-	b := &pgx.Batch{}
-	b.BeginTx(pgx.TxOptions{BeginQuery: begin})
-	b.Queue(setLockTimeout, "0") // the old backend may be at its COMMIT for long
-	b.Queue(awaitFingerprint, c.fingerprintLock)
-	b.Queue(awaitKey, c.keyLock)
-	b.Queue(s.sql.ours, c.id.scope, c.id.key, c.fingerprint[:], string(d.response), d.body, d.refused)
-	b.Queue(s.sql.look, c.id.scope, c.id.key)
-	br := s.pool.SendBatch(ctx, b)
-	defer rollback(br.Tx())
-	err = skip(br, 4)
-	if err == nil {
-		err = scanOne(br, &ours)
-	}
+	err = s.transact(ctx, func(b *pgx.Batch) {
+		b.Queue(setLockTimeout, "0") // the old backend may be at its COMMIT for long
+		b.Queue(awaitFingerprint, c.fingerprintLock)
+		b.Queue(awaitKey, c.keyLock)
+		b.Queue(s.sql.ours, c.id.scope, c.id.key, c.fingerprint[:], string(d.response), d.body, d.refused)
+		b.Queue(s.sql.look, c.id.scope, c.id.key)
+	}, func(br pgx.BatchResults) (err error) {
+		if err = skip(br, 3); err == nil {
+			err = scanOne(br, &ours)
+		}
+		if err == nil {
+			r, err = scanRow(br)
+		}
+		return err
+	})
 	if err != nil {
-		_ = br.Close()
 		return nil, false, s.failed("inquire after COMMIT", err)
 	}
-	r, err = s.lastRow(br)
-	return r, ours, err
-}
-
-// rollback ends a transaction for which nobody waits.
-func rollback(tx pgx.Tx) {
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
-	defer cancel()
-	_ = tx.Rollback(ctx) // fails when the transaction has ended, or closes the connection
+	return r, ours, nil
 }
 
 // outlive returns a context that ends when ctx has been over for grace.

@@ -22,7 +22,7 @@ func (s *Store) DeleteExpired(ctx context.Context, limit int) (int64, error) {
 	if limit < 1 || limit > maxSweepBatch {
 		return 0, invalid("the limit must be between 1 and %d", maxSweepBatch)
 	}
-	tag, err := s.pool.Exec(ctx, s.sql.sweep, limit)
+	tag, err := s.exec(ctx, s.sql.sweep, limit)
 	if err != nil {
 		return 0, s.failed("delete expired rows", err)
 	}

@@ -15,10 +15,6 @@ import (
 // takes a round trip; past this, the connection is closed instead.
 const cleanupTimeout = 5 * time.Second
 
-// begin begins a transaction of idemtx's own: each statement sees what was
-// committed before it, and a standby refuses it.
-const begin = "begin isolation level read committed read write"
-
 // turn is one caller's turn at a key in Do, with its connection and transaction.
 type turn struct {
 	store *Store

@@ -285,7 +285,11 @@ func inFlight(t *testing.T, m mode, f *fixture, key string) (end func(err error)
 			t.Log("the request in flight:", err)
 		}
 	}()
-	<-running
+	select {
+	case <-running:
+	case <-done:
+		t.Error("the request in flight has ended before its handler ran")
+	}
 	var once sync.Once
 	end = func(err error) {
 		once.Do(func() {

@@ -90,7 +90,7 @@ func TestBackendTerminatedInTheHandler(t *testing.T) {
 		require.NotErrorIs(t, err, idemtx.ErrOutcomeUnknown)
 		require.Zero(t, f.effects("k"))
 		require.Zero(t, f.rows("k"))
-		nothingLeft(f)
+		f.idle()
 	}
 }
 
@@ -107,7 +107,7 @@ func TestBackendTerminatedInTheHandlerOfDoTx(t *testing.T) {
 	require.Error(t, err)
 	require.EqualValues(t, 1, runs.Load())
 	require.Zero(t, f.effects("k"))
-	nothingLeft(f)
+	f.idle()
 	_, err = modes[1].do(t.Context(), f, f.request("k"), effect(f, "k"))
 	require.NoError(t, err)
 	require.Equal(t, 1, f.effects("k"))

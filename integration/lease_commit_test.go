@@ -134,7 +134,7 @@ func TestSaveThatIsImpossible(t *testing.T) {
 	require.False(t, reply.Replayed)
 	require.EqualValues(t, 3, tries.Load())
 	require.NotEmpty(t, f.lease("k"))
-	nothingLeft(f)
+	f.idle()
 
 	wire.meet(nil)
 	r := f.request("k")

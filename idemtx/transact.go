@@ -1,0 +1,47 @@
+package idemtx
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// begin begins a transaction of idemtx's own: each statement sees what was
+// committed before it, whatever the role's default, and a standby refuses it.
+const begin = "begin isolation level read committed read write"
+
+// transact runs what queue queues in a transaction of its own on a connection of
+// the pool, in one round trip. read reads the results.
+func (s *Store) transact(ctx context.Context, queue func(*pgx.Batch), read func(pgx.BatchResults) error) error {
+	b := &pgx.Batch{}
+	b.BeginTx(pgx.TxOptions{BeginQuery: begin})
+	queue(b)
+	b.Queue("commit")
+	br := s.pool.SendBatch(ctx, b)
+	defer rollback(br.Tx())
+	err := skip(br, 1)
+	if err == nil {
+		err = read(br)
+	}
+	if closeErr := br.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// exec is transact for one statement without rows.
+func (s *Store) exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
+	err = s.transact(ctx, func(b *pgx.Batch) { b.Queue(sql, args...) }, func(br pgx.BatchResults) (err error) {
+		tag, err = br.Exec()
+		return err
+	})
+	return tag, err
+}
+
+// rollback ends a transaction for which nobody waits.
+func rollback(tx pgx.Tx) {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+	defer cancel()
+	_ = tx.Rollback(ctx) // fails when the transaction has ended, or closes the connection
+}
