@@ -8,13 +8,15 @@ import (
 	"github.com/idemtx/idemtx/idemtx"
 )
 
-// lent is what a protected handler finds in its context.
-type lent struct {
-	store *idemtx.Store
-	tx    pgx.Tx
-}
+type txKey struct{}
 
-type lentKey struct{}
+// protectedKey is of the requests that a middleware of the store protects.
+type protectedKey struct{ store *idemtx.Store }
+
+// lend gives a protected handler its transaction.
+func lend(ctx context.Context, s *idemtx.Store, tx pgx.Tx) context.Context {
+	return context.WithValue(context.WithValue(ctx, protectedKey{s}, true), txKey{}, tx)
+}
 
 // Tx returns the transaction of the request that ctx belongs to. The handler
 // must do its work in it, and must not end or keep it: see [idemtx.Do].
@@ -22,13 +24,12 @@ type lentKey struct{}
 // It is nil outside of a [Middleware], and for the requests that pass through
 // one.
 func Tx(ctx context.Context) pgx.Tx {
-	l, _ := ctx.Value(lentKey{}).(lent)
-	return l.tx
+	tx, _ := ctx.Value(txKey{}).(pgx.Tx)
+	return tx
 }
 
 // within tells that ctx is of a request which a middleware of the same store
 // protects already. A second one would wait for the first one's lock.
 func within(ctx context.Context, s *idemtx.Store) bool {
-	l, _ := ctx.Value(lentKey{}).(lent)
-	return l.store == s
+	return ctx.Value(protectedKey{s}) != nil
 }

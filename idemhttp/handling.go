@@ -39,7 +39,7 @@ func isForgotten(err error) bool {
 // run has the handler work in tx and decides what becomes of it.
 func (h *handling) run(ctx context.Context, tx pgx.Tx) (reply, error) {
 	seen := new(witness)
-	ctx = context.WithValue(ctx, lentKey{}, lent{store: h.store, tx: seen.watch(tx)})
+	ctx = lend(ctx, h.store, seen.watch(tx))
 	h.last = h.serve(h.again(ctx))
 	decision := h.policy.decide(h.last.status, h.last.header.Clone())
 	switch {

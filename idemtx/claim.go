@@ -3,7 +3,6 @@ package idemtx
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -18,8 +17,12 @@ type claim struct {
 	id    pgtype.UUID // whoever takes the key over has another
 }
 
+// poolHandler is the caller's function with its reply encoded. Once the work is
+// done, an error is about the reply.
+type poolHandler func(ctx context.Context) (d draft, done bool, err error)
+
 // doPool runs fn while the key is claimed, unless it is answered.
-func (s *Store) doPool(ctx context.Context, c *call, fn func(context.Context) (draft, error)) (result, error) {
+func (s *Store) doPool(ctx context.Context, c *call, fn poolHandler) (result, error) {
 	if s.maxConns < 2 {
 		return result{}, fmt.Errorf("idemtx: the pool has MaxConns %d; DoPool needs at least 2, "+
 			"one to renew the lease while the handler has the other", s.maxConns)
@@ -41,19 +44,20 @@ func (s *Store) doPool(ctx context.Context, c *call, fn func(context.Context) (d
 }
 
 // run calls the handler under the lease.
-func (cl *claim) run(ctx context.Context, fn func(context.Context) (draft, error)) (result, error) {
+func (cl *claim) run(ctx context.Context, fn poolHandler) (result, error) {
 	cl.call.runs++
 	cl.call.place.runs(cl.call.fingerprint)
-	done := false
+	var d draft
+	var done bool
+	var err error
 	defer func() {
+		// When the work is done and its reply cannot be stored, the lease keeps
+		// the work from being done again at once.
 		if !done {
 			cl.release()
 		}
 	}()
-	d, err := cl.underLease(ctx, fn)
-	// A reply that cannot be stored is not a failure: the work is done, and the
-	// lease keeps it from being done again at once.
-	done = err == nil || errors.Is(err, ErrReplyNotStorable)
+	d, done, err = cl.underLease(ctx, fn)
 	if err != nil {
 		return result{}, err
 	}
@@ -77,7 +81,7 @@ func (cl *claim) open(ctx context.Context) (finding, error) {
 		return err
 	})
 	if err != nil {
-		if !rejected(err) {
+		if !rejected(err) && !unsent(err) {
 			cl.release() // it may have landed
 		}
 		return finding{}, s.failed("claim the key", err)

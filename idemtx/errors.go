@@ -35,7 +35,8 @@ var ErrInvalidRequest = scope.ErrInvalid
 
 // ErrReplyNotStorable means that the handler's reply cannot be kept: it is not
 // JSON that PostgreSQL's jsonb can hold, does not decode into its own type, or
-// is longer than [Config.MaxReplyBytes]. The handler's writes are undone.
+// is longer than [Config.MaxReplyBytes]. The handler's writes are undone, except
+// in DoPool, where there is nothing to undo them with.
 var ErrReplyNotStorable = errors.New("idemtx: the reply cannot be stored")
 
 // ErrOutcomeUnknown means that it could not be found out whether the work is

@@ -55,14 +55,14 @@ func (g *guard) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comma
 
 func (g *guard) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	if err := g.err(); err != nil {
-		return unsent(err).Query()
+		return refused(err).Query()
 	}
 	return g.tx.Query(ctx, sql, args...)
 }
 
 func (g *guard) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	if err := g.err(); err != nil {
-		return unsent(err).QueryRow()
+		return refused(err).QueryRow()
 	}
 	return g.tx.QueryRow(ctx, sql, args...)
 }
@@ -126,5 +126,5 @@ func closedTx() pgx.Tx {
 	return pgx.FailedBatchResults(b, pgx.ErrTxClosed).Tx()
 }
 
-// unsent has the rows of a query that fails before it is sent.
-func unsent(err error) pgx.BatchResults { return pgx.FailedBatchResults(&pgx.Batch{}, err) }
+// refused has the rows of a query that fails before it is sent.
+func refused(err error) pgx.BatchResults { return pgx.FailedBatchResults(&pgx.Batch{}, err) }

@@ -30,6 +30,9 @@ type joint struct {
 // doTx runs fn in the caller's transaction, unless the key is answered. Unless
 // fn's reply is written, nothing is left of the call in the transaction.
 func (s *Store) doTx(ctx context.Context, c *call, tx pgx.Tx, fn handler) (r result, err error) {
+	if tx.Conn() == nil { // it has failed to begin
+		return r, fmt.Errorf("idemtx: take a savepoint: %w", pgx.ErrTxClosed)
+	}
 	j := &joint{store: s, call: c, tx: tx}
 	written := false
 	defer func() {
@@ -38,6 +41,7 @@ func (s *Store) doTx(ctx context.Context, c *call, tx pgx.Tx, fn handler) (r res
 		}
 	}()
 	found, answer, err := s.find(ctx, c, j)
+	s.prepared.note(tx.Conn(), err == nil && !s.describes)
 	if answer != nil || err != nil {
 		return result{answer, true}, err
 	}
@@ -66,30 +70,27 @@ func (j *joint) open(ctx context.Context) (finding, error) {
 		if err := j.goBack(ctx); err != nil {
 			return finding{}, err
 		}
-	case j.store.served.Load():
+	case j.store.prepared.on(j.tx.Conn()):
 		b.Queue(savepoint)
 		before++
 	default:
-		// Until a first call has found the table, each takes its savepoint by
-		// itself: the statements of a batch are prepared before the first is run,
-		// and one that cannot be would break the caller's transaction.
+		// pgx prepares the statements of a batch before the first is run, so one
+		// that cannot be prepared would break the caller's transaction. On a
+		// connection that has not run them yet, the savepoint goes first.
 		if _, err := j.tx.Exec(ctx, savepoint); err != nil {
 			return finding{}, j.store.failed("take a savepoint", err)
 		}
+		j.saved = true
 	}
 	b.Queue(j.store.sql.lock, j.call.keyLock, j.call.fingerprintLock)
 	b.Queue(j.store.sql.look, j.call.id.scope, j.call.id.key)
 	br := j.tx.SendBatch(ctx, b)
-	err := skip(br, before)
-	if err != nil {
+	if err := skip(br, before); err != nil {
 		_ = br.Close()
-		j.store.served.Store(false)
 		return finding{}, j.store.failed("take a savepoint", err)
 	}
 	j.saved = true
-	f, err := j.store.readFinding(br, 0)
-	j.store.served.Store(err == nil)
-	return f, err
+	return j.store.readFinding(br, 0)
 }
 
 // goBack undoes what came after the savepoint. It is sent by itself: in a

@@ -23,7 +23,7 @@ const (
 var errLeaseLost = errors.New("idemtx: the lease ran out and another request has taken the key over")
 
 // underLease calls fn and renews the lease until it returns.
-func (cl *claim) underLease(ctx context.Context, fn func(context.Context) (draft, error)) (draft, error) {
+func (cl *claim) underLease(ctx context.Context, fn poolHandler) (draft, bool, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	// Not a child of ctx: the handler may go on when its caller has gone.
 	renewing, stop := context.WithCancel(context.Background())

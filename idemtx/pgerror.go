@@ -26,10 +26,10 @@ const (
 // none of the values PostgreSQL may have put into the original's.
 func (s *Store) failed(what string, err error) error {
 	var pgErr *pgconn.PgError
-	var unsent pgx.ErrPreprocessingBatch
+	var unprepared pgx.ErrPreprocessingBatch
 	switch {
 	case errors.As(err, &pgErr):
-	case errors.As(err, &unsent): // its text quotes an argument that a codec refuses
+	case errors.As(err, &unprepared): // its text quotes an argument that a codec refuses
 		return &valueError{errUnsent, what, err}
 	default:
 		return fmt.Errorf("idemtx: %s: %w", what, err)

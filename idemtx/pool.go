@@ -3,6 +3,7 @@ package idemtx
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,16 +29,20 @@ import (
 // claim back, so that a retry runs fn again. With [ErrRefused] the reply is kept,
 // but nothing is undone.
 //
-// When fn has succeeded and its reply could not be stored, the reply is returned
+// When fn has succeeded and its reply could not be saved, the reply is returned
 // with [ErrOutcomeUnknown], and the key stays claimed until its lease ends. The
-// work is done; it has not failed.
+// work is done; it has not failed. The same goes for a reply that can never be
+// stored, whose error is [ErrReplyNotStorable]: each retry after the lease does
+// the work again.
 //
 // It needs a pool of at least two connections.
 func DoPool[T any](ctx context.Context, s *Store, r Request, fn func(ctx context.Context) (T, error)) (Reply[T], error) {
 	return answer[T](ctx, s, ModeDoPool, r, func(ctx context.Context, c *call) (result, error) {
-		return s.doPool(ctx, c, func(ctx context.Context) (draft, error) {
+		return s.doPool(ctx, c, func(ctx context.Context) (draft, bool, error) {
 			value, err := fn(ctx)
-			return encode(s, value, err)
+			done := err == nil || errors.Is(err, ErrRefused)
+			d, err := encode(s, value, err)
+			return d, done, err
 		})
 	})
 }

@@ -164,7 +164,7 @@ func (l *line) tell() {
 // after the last question was put.
 func (p *place) leave(answer *row) {
 	p.queue.mu.Lock()
-	if answer != nil {
+	if answer != nil && answer.Live {
 		p.line.answer, p.line.answered = answer, p.asked
 	}
 	p.line.fingerprint = nil

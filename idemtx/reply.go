@@ -19,7 +19,8 @@ type Reply[T any] struct {
 	// another order of members and 100 for 1e2.
 	Value T
 
-	// Replayed tells that the handler did not run for this call.
+	// Replayed tells that the reply is another call's: the handler did not run,
+	// or what it did was undone because another was faster.
 	Replayed bool
 
 	// Refused tells that the handler returned [ErrRefused]: its writes were
@@ -134,6 +135,10 @@ func (s *Store) storable(d draft) error {
 	}
 	if !jsontext.Value(d.response).IsValid() {
 		return fmt.Errorf("%w: it is not valid JSON in UTF-8 with each member once", ErrReplyNotStorable)
+	}
+	if checkJSON(d.response) != nil {
+		// jsonb writes 1e131071 out: a replay must not be longer than any bound.
+		return fmt.Errorf("%w: it holds a number that no float64 can hold, or nests too deep", ErrReplyNotStorable)
 	}
 	for rest := d.response; ; {
 		i := bytes.IndexByte(rest, '\\')

@@ -2,14 +2,16 @@ package idemtx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// settleAtMost is how long a database is asked in vain whether a COMMIT has
-// landed, for a caller whose context would never end.
+// settleAtMost is how long it may take to find out whether a COMMIT has landed,
+// for a caller whose context would never end: the server may hold on for hours to
+// a connection that a broken network has taken away.
 const settleAtMost = 5 * time.Minute
 
 // commitGrace is how much longer than its context a call may take when its
@@ -20,47 +22,48 @@ const commitGrace = 2 * time.Second
 // lock is free once the transaction is over, whichever way, and the row is there
 // if and only if it was committed.
 func (t *turn) settle(ctx context.Context, d draft, sent time.Time) (result, error) {
+	ctx, cancel := context.WithTimeout(ctx, settleAtMost)
+	defer cancel()
 	for poll := firstPoll; ; poll = min(2*poll, lastPoll) {
-		r, ours, err := t.store.inquire(ctx, t.call, d)
+		w, err := t.store.inquire(ctx, t.call, d)
 		switch {
-		case err == nil && ours:
-			return result{row: r}, nil
-		case err == nil && time.Since(sent) < t.call.ttl/2:
+		case err == nil:
+			return result{row: d.row(t.call, w)}, nil
+		case errors.Is(err, ErrNotFound) && time.Since(sent) < t.call.ttl/2:
 			// Not committed. Whatever row is there is another call's, and is
 			// judged when the next attempt looks it up.
 			return result{}, &undoneError{errConnectionLost}
-		case err == nil:
+		case errors.Is(err, ErrNotFound):
 			// So late that the reply may have been swept.
 			return result{}, ErrOutcomeUnknown
 		}
-		if sleep(ctx, poll) != nil || time.Since(sent) > settleAtMost {
+		if sleep(ctx, poll) != nil {
 			return result{}, fmt.Errorf("%w: the answer to COMMIT was lost: %w", ErrOutcomeUnknown, err)
 		}
 	}
 }
 
-// inquire looks up the key when no transaction holds it, and tells whether the
-// row is the draft.
-func (s *Store) inquire(ctx context.Context, c *call, d draft) (r *row, ours bool, err error) {
+// inquire looks for the draft when no transaction holds the key any more. It
+// returns ErrNotFound when it is not there.
+func (s *Store) inquire(ctx context.Context, c *call, d draft) (w written, err error) {
 	err = s.transact(ctx, func(b *pgx.Batch) {
 		b.Queue(setLockTimeout, "0") // the old backend may be at its COMMIT for long
 		b.Queue(awaitFingerprint, c.fingerprintLock)
 		b.Queue(awaitKey, c.keyLock)
 		b.Queue(s.sql.ours, c.id.scope, c.id.key, c.fingerprint[:], string(d.response), d.body, d.refused)
-		b.Queue(s.sql.look, c.id.scope, c.id.key)
 	}, func(br pgx.BatchResults) (err error) {
 		if err = skip(br, 3); err == nil {
-			err = scanOne(br, &ours)
-		}
-		if err == nil {
-			r, err = scanRow(br)
+			err = scanOne(br, &w)
 		}
 		return err
 	})
-	if err != nil {
-		return nil, false, s.failed("inquire after COMMIT", err)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return w, ErrNotFound
+	case err != nil:
+		return w, s.failed("inquire after COMMIT", err)
 	}
-	return r, ours, nil
+	return w, nil
 }
 
 // outlive returns a context that ends when ctx has been over for grace.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,8 +21,8 @@ const (
 	// the handler when the first has failed.
 	Wait Duplicate = iota + 1
 
-	// Refuse answers at once with an [InFlightError], or with [ErrMismatch] when
-	// the first is known to be a different request.
+	// Refuse answers with an [InFlightError] as soon as the key is known to be in
+	// flight, or with [ErrMismatch] when that is known to be a different request.
 	Refuse
 )
 
@@ -85,8 +84,10 @@ type Config struct {
 	// Defaults to [Rerun].
 	OnExpired Expired
 
-	// MaxWait is how long [Wait] waits before it answers with an
-	// [InFlightError], from one millisecond to one hour.
+	// MaxWait is how long [Wait] waits for another request before the answer is
+	// an [InFlightError], from one millisecond to one hour. A program that writes
+	// the table without the lock on the key, as PutTx does, is waited for until
+	// the context ends.
 	//
 	// Defaults to 10 seconds.
 	MaxWait time.Duration
@@ -109,7 +110,8 @@ type Config struct {
 	TxOptions pgx.TxOptions
 
 	// Logger hears of what no caller does, such as an error of the sweeper. It
-	// is never given a key, a scope, a payload or a reply in clear.
+	// is never given a payload, a reply, a scope but as its hash, or more of a
+	// key than the first 8 of its bytes.
 	//
 	// Defaults to one that discards.
 	Logger *slog.Logger
@@ -131,8 +133,9 @@ type Store struct {
 	sql    statements
 	queue  queue
 
-	maxConns int32       // of the pool
-	served   atomic.Bool // a call of DoTx has found the table; see joint.open
+	maxConns  int32 // of the pool
+	describes bool  // the pool's exec mode is QueryExecModeDescribeExec
+	prepared  prepared
 }
 
 // New returns a store that works on pool. It does not connect; call
@@ -147,9 +150,11 @@ func New(pool *pgxpool.Pool, config Config) (*Store, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
+	p := pool.Config()
 	return &Store{
 		pool: pool, config: config, sql: statementsFor(config.Schema, config.Table),
-		maxConns: pool.Config().MaxConns,
+		maxConns:  p.MaxConns,
+		describes: p.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeDescribeExec,
 	}, nil
 }
 

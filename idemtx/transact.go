@@ -2,6 +2,7 @@ package idemtx
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,9 +19,14 @@ func (s *Store) transact(ctx context.Context, queue func(*pgx.Batch), read func(
 	b.BeginTx(pgx.TxOptions{BeginQuery: begin})
 	queue(b)
 	b.Queue("commit")
-	br := s.pool.SendBatch(ctx, b)
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return &unsentError{err}
+	}
+	defer conn.Release()
+	br := conn.SendBatch(ctx, b)
 	defer rollback(br.Tx())
-	err := skip(br, 1)
+	err = skip(br, 1)
 	if err == nil {
 		err = read(br)
 	}
@@ -28,6 +34,16 @@ func (s *Store) transact(ctx context.Context, queue func(*pgx.Batch), read func(
 		err = closeErr
 	}
 	return err
+}
+
+// unsentError means that there was no connection, so that nothing was done.
+type unsentError struct{ error }
+
+func (e *unsentError) Unwrap() error { return e.error }
+
+func unsent(err error) bool {
+	var none *unsentError
+	return errors.As(err, &none) || pgconn.SafeToRetry(err)
 }
 
 // exec is transact for one statement without rows.

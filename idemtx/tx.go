@@ -26,8 +26,9 @@ import (
 // [Reply.Refused] tells, and the error is nil.
 //
 // When the answer to COMMIT is lost, Do finds out by itself whether it has
-// landed. Only when it cannot until two seconds after the end of ctx is the
-// error [ErrOutcomeUnknown], and a retry with the same key is right.
+// landed. Only when it cannot until two seconds after the end of ctx, or for five
+// minutes, is the error [ErrOutcomeUnknown], and a retry with the same key is
+// right.
 //
 // Further errors: [ErrInvalidRequest], [ErrMismatch], [ErrInFlight] (as an
 // [*InFlightError]), [ErrExpired], [ErrReplyNotStorable], a [*SchemaError], or
@@ -43,12 +44,16 @@ func Do[T any](ctx context.Context, s *Store, r Request, fn func(ctx context.Con
 // is committed, and until then others wait for the key as they do in Do.
 //
 // The work of fn stands under a savepoint. After any error but a lost connection
-// everything fn did is undone and tx is usable. fn is never called twice: a
-// serialization failure (40001) is returned, for the caller to begin anew.
+// everything fn did is undone and tx is usable. A handler that misuses tx may cost
+// it: one that ends tx has ended it, and one that leaves rows unread loses the
+// connection. fn is never called twice: a serialization failure (40001) is
+// returned, for the caller to begin anew.
 //
 // Two calls in one transaction hold two keys until it ends. Callers that take the
 // same keys in another order may deadlock, which PostgreSQL ends with 40P01.
-// Waiting for a key holds tx open, and its connection.
+// Waiting for a key holds tx open, and its connection. Under REPEATABLE READ and
+// SERIALIZABLE a key that is claimed in pool mode stays claimed as long as the
+// transaction lasts, whose snapshot does not change.
 func DoTx[T any](ctx context.Context, s *Store, tx pgx.Tx, r Request, fn func(ctx context.Context, tx pgx.Tx) (T, error)) (Reply[T], error) {
 	return answer[T](ctx, s, ModeDoTx, r, func(ctx context.Context, c *call) (result, error) {
 		if tx == nil {
