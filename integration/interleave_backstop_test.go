@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -215,35 +214,11 @@ func TestRaceWithoutALock(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
 			// Each has a line and a lock of its own.
-			all := []*fixture{f, unlocked(f), unlocked(f), unlocked(f)}
-			var runs, firsts atomic.Int64
-			values := make([]order, 20)
-			var wg sync.WaitGroup
-			for i := range values {
-				wg.Go(func() {
-					p := all[i%len(all)]
-					reply, err := m.do(t.Context(), p, p.request("k"), func(ctx context.Context, db execer) (order, error) {
-						runs.Add(1)
-						return p.effect(ctx, db, "k")
-					})
-					if err != nil {
-						t.Error(err)
-					}
-					if !reply.Replayed {
-						firsts.Add(1)
-					}
-					values[i] = reply.Value
-				})
-			}
-			wg.Wait()
-			require.EqualValues(t, 1, firsts.Load())
-			for _, value := range values {
-				require.Equal(t, values[0], value)
-			}
+			runs := race(t, m, 20, f, unlocked(f), unlocked(f), unlocked(f))
 			require.Equal(t, 1, f.effects("k"))
 			require.Equal(t, 1, f.rows("k"))
 			if !m.atomic { // a claim is the primary key's: no handler runs beside it
-				require.EqualValues(t, 1, runs.Load())
+				require.EqualValues(t, 1, runs)
 			}
 		})
 	}

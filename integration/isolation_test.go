@@ -83,32 +83,7 @@ func TestStrictRace(t *testing.T) {
 		t.Helper()
 		for _, m := range []mode{modes[0], modes[2]} {
 			f := newFixture(t, level)
-			all := []*fixture{f, f.peer(level), f.peer(level)}
-			var runs, replays atomic.Int64
-			values := make([]order, 20)
-			var wg sync.WaitGroup
-			for i := range values {
-				wg.Go(func() {
-					p := all[i%len(all)]
-					reply, err := m.do(t.Context(), p, p.request("k"), func(ctx context.Context, db execer) (order, error) {
-						runs.Add(1)
-						return p.effect(ctx, db, "k")
-					})
-					if err != nil {
-						t.Error(err)
-					}
-					if reply.Replayed {
-						replays.Add(1)
-					}
-					values[i] = reply.Value
-				})
-			}
-			wg.Wait()
-			require.EqualValues(t, 1, runs.Load(), m.name)
-			require.EqualValues(t, len(values)-1, replays.Load(), m.name)
-			for _, value := range values {
-				require.Equal(t, values[0], value)
-			}
+			require.EqualValues(t, 1, race(t, m, 20, f, f.peer(level), f.peer(level)), m.name)
 			require.Equal(t, 1, f.effects("k"))
 			f.idle()
 		}
