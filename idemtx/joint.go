@@ -129,15 +129,7 @@ func (j *joint) write(ctx context.Context, d draft) (result, error) {
 	}
 	before := j.store.queueReply(b, j.call, j.found.row, d, j.found.lock.BegunAt)
 	b.Queue(releaseSavepoint)
-	br := j.tx.SendBatch(ctx, b)
-	var w written
-	err := skip(br, before)
-	if err == nil {
-		err = scanOne(br, &w)
-	}
-	if closeErr := br.Close(); err == nil {
-		err = closeErr
-	}
+	w, _, err := readWritten(j.tx.SendBatch(ctx, b), before)
 	if err != nil {
 		return result{}, j.store.notStored(err)
 	}

@@ -96,6 +96,19 @@ func (s *Store) queueLocks(b *pgx.Batch, c *call) {
 	b.Queue(awaitKey, c.keyLock)
 }
 
+// readWritten reads the reply's times, behind as many results as before says, and
+// ends the batch. After an error, stored tells that it came later than the reply.
+func readWritten(br pgx.BatchResults, before int) (w written, stored bool, err error) {
+	if err = skip(br, before); err == nil {
+		err = scanOne(br, &w)
+	}
+	stored = err == nil
+	if closeErr := br.Close(); err == nil {
+		err = closeErr
+	}
+	return w, stored, err
+}
+
 // notStored explains why the server has refused to write the reply.
 func (s *Store) notStored(err error) error {
 	switch code := sqlState(err); {

@@ -177,15 +177,7 @@ func (t *turn) finish(ctx context.Context, b *pgx.Batch, before int, d draft) (r
 	sent := time.Now()
 	br := t.conn.SendBatch(ctx, b)
 	t.tx = cmp.Or(br.Tx(), t.tx)
-	var w written
-	err := skip(br, before)
-	if err == nil {
-		err = scanOne(br, &w)
-	}
-	stored := err == nil
-	if closeErr := br.Close(); err == nil {
-		err = closeErr
-	}
+	w, stored, err := readWritten(br, before)
 	switch {
 	case err == nil:
 		return result{row: d.row(t.call, w)}, nil
