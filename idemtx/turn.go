@@ -189,9 +189,15 @@ func (t *turn) finish(ctx context.Context, b *pgx.Batch, before int, d draft) (r
 		return result{}, t.store.failed("commit", err) // as a deferred constraint of the handler's
 	case rejected(err):
 		return result{}, t.store.notStored(err)
+	case inTransaction(t.conn.Conn()): // COMMIT was not sent, as when a codec fails
+		return result{}, &valueError{errUnsent, "store the reply", err}
 	}
 	t.close()
 	return t.settle(ctx, d, sent)
+}
+
+func inTransaction(conn *pgx.Conn) bool {
+	return !conn.IsClosed() && conn.PgConn().TxStatus() != 'I'
 }
 
 // close rolls back what is open and gives the connection back.
