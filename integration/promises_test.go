@@ -110,7 +110,7 @@ func TestErrorOfACodecShowsNoValue(t *testing.T) {
 		t.Run(exec.String(), func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
-			_, store := f.open(withExecMode(exec), func(p *pgxpool.Config, _ *idemtx.Config) {
+			f.pool, f.store = f.open(withExecMode(exec), func(p *pgxpool.Config, _ *idemtx.Config) {
 				p.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 					conn.TypeMap().RegisterType(&pgtype.Type{Name: "bytea", OID: pgtype.ByteaOID, Codec: choosy{}})
 					return nil
@@ -118,15 +118,18 @@ func TestErrorOfACodecShowsNoValue(t *testing.T) {
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			_, err := idemtx.Do(ctx, store, f.request("k"), f.handler("k"))
-			if exec == pgx.QueryExecModeExec || exec == pgx.QueryExecModeSimpleProtocol { // they ask no codec
-				require.NoError(t, err)
-				return
+			for _, m := range modes {
+				key := string(m.name)
+				_, err := m.do(ctx, f, f.request(key), effect(f, key))
+				if exec == pgx.QueryExecModeExec || exec == pgx.QueryExecModeSimpleProtocol { // they ask no codec
+					require.NoError(t, err, key)
+					continue
+				}
+				require.Error(t, err, key)
+				require.NotErrorIs(t, err, idemtx.ErrOutcomeUnknown, key)
+				require.NotContains(t, err.Error(), "byte{", "the fingerprint")
+				require.Zero(t, f.effects(key))
 			}
-			require.Error(t, err)
-			require.NotErrorIs(t, err, idemtx.ErrOutcomeUnknown)
-			require.NotContains(t, err.Error(), "byte{") // of the fingerprint
-			require.Zero(t, f.effects("k"))
 		})
 	}
 }
