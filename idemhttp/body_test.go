@@ -41,7 +41,7 @@ func TestOperation(t *testing.T) {
 		{"/orders", "no type at all", "POST /orders "},
 	} {
 		r := post(test.target, test.contentType, "")
-		require.Equal(t, test.want, operation(r, mediaType(r)), test)
+		require.Equal(t, test.want, operation(r, contentOf(r)), test)
 	}
 }
 
@@ -49,12 +49,27 @@ func TestOperationIsWhatTheClientAskedFor(t *testing.T) {
 	t.Parallel()
 	var got string
 	http.StripPrefix("/v2", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		got = r.URL.Path + " " + operation(r, "")
+		got = r.URL.Path + " " + operation(r, content{})
 	})).ServeHTTP(httptest.NewRecorder(), post("/v2/orders", "", ""))
 	require.Equal(t, "/orders POST /v2/orders ", got)
 
 	made := &http.Request{Method: http.MethodPatch, URL: &url.URL{Path: "/a b", RawQuery: "c"}}
-	require.Equal(t, "PATCH /a%20b?"+hashed("c")+" ", operation(made, ""), "a request that came over no wire")
+	require.Equal(t, "PATCH /a%20b?"+hashed("c")+" ", operation(made, content{}), "a request that came over no wire")
+}
+
+// TestTheCodingIsAPartOfTheOperation: the same bytes are another body when they
+// are said to be compressed.
+func TestTheCodingIsAPartOfTheOperation(t *testing.T) {
+	t.Parallel()
+	for want, values := range map[string][]string{
+		"POST / text/plain":         {"Identity"},
+		"POST / text/plain gzip":    {" GZIP "},
+		"POST / text/plain br,gzip": {"br", " gzip"},
+	} {
+		r := post("/", "text/plain", "")
+		r.Header["Content-Encoding"] = values
+		require.Equal(t, want, operation(r, contentOf(r)))
+	}
 }
 
 // TestEveryOperationCanBeFingerprinted, however long or strange it is, and no
@@ -75,9 +90,9 @@ func TestEveryOperationCanBeFingerprinted(t *testing.T) {
 		post("/\xff", "", ""),
 		post("/", "a/"+long, ""),
 	} {
-		name := operation(r, mediaType(r))
+		name := operation(r, contentOf(r))
 		require.LessOrEqual(t, len(name), longest)
-		_, err := idemtx.FingerprintOf(name, payload(r, "", nil))
+		_, err := idemtx.FingerprintOf(name, content{}.payload(nil))
 		require.NoError(t, err, r.RequestURI)
 		require.False(t, seen[name], r.RequestURI)
 		seen[name] = true
@@ -101,7 +116,7 @@ func TestPayload(t *testing.T) {
 	} {
 		r := post("/", test.contentType, test.body)
 		r.Header.Set("Content-Encoding", test.encoding)
-		require.Equal(t, test.want, payload(r, mediaType(r), []byte(test.body)), test)
+		require.Equal(t, test.want, contentOf(r).payload([]byte(test.body)), test)
 	}
 }
 
@@ -115,7 +130,16 @@ func TestReadBody(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "12345", body)
 
-	_, err = read(post("/", "", "123456"))
+	announced := post("/", "", "123456")
+	_, err = read(announced)
+	require.Equal(t, bodyTooLarge, err)
+	unread, err := io.ReadAll(announced.Body)
+	require.NoError(t, err)
+	require.Len(t, unread, 6)
+
+	chunked := post("/", "", "123456")
+	chunked.ContentLength = -1
+	_, err = read(chunked)
 	require.Equal(t, bodyTooLarge, err)
 
 	body, err = read(post("/", "", ""))

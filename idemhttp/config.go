@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"slices"
 
 	"github.com/idemtx/idemtx/scope"
@@ -26,6 +27,13 @@ type Config struct {
 	// Defaults to false: such a request is answered with 400.
 	Optional bool
 
+	// KeyFormat is what a whole key must match, such as a UUID, so that keys which
+	// could be guessed are refused. A client that sends another is answered with
+	// 400.
+	//
+	// Defaults to nil: any key.
+	KeyFormat *regexp.Regexp
+
 	// Methods are those that are protected. Requests with others pass through
 	// as if there were no middleware.
 	//
@@ -37,7 +45,19 @@ type Config struct {
 	// Defaults to 1 MiB.
 	MaxBodyBytes int64
 
-	// Policy decides which replies commit, are kept, or are forgotten.
+	// AllowHeaders are the headers of a response that are stored and replayed, in
+	// any spelling, beside Content-Type and Content-Encoding, which go with the
+	// body. The first client gets all of them.
+	//
+	// Defaults to nil: all but those of one sending; see the package documentation.
+	AllowHeaders []string
+
+	// DenyHeaders are further headers of a response that are neither stored nor
+	// replayed, such as X-Request-Id.
+	DenyHeaders []string
+
+	// Policy decides which replies commit, are kept, or are forgotten, and in
+	// whose words problems are told.
 	//
 	// Defaults to [IETF].
 	Policy Policy
@@ -54,6 +74,9 @@ type Config struct {
 	//
 	// Defaults to one that discards.
 	Logger *slog.Logger
+
+	allowed, denied map[string]bool // of the two lists
+	format          *regexp.Regexp  // KeyFormat for the whole key
 }
 
 func (c Config) withDefaults() Config {
@@ -64,5 +87,27 @@ func (c Config) withDefaults() Config {
 	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 1<<20)
 	c.ProblemBase = cmp.Or(c.ProblemBase, "https://pkg.go.dev/github.com/idemtx/idemtx/idemhttp#hdr-")
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	c.Policy = c.Policy.withDefaults()
+	c.allowed, c.denied = set(c.AllowHeaders...), set(c.DenyHeaders...)
+	if c.KeyFormat != nil {
+		c.format = regexp.MustCompile("^(?:" + c.KeyFormat.String() + ")$") // it compiled without
+	}
 	return c
 }
+
+func (c *Config) mustBeValid() {
+	switch {
+	case c.Scope == nil:
+		panic("idemhttp: nil Config.Scope")
+	case c.MaxBodyBytes < 0:
+		panic("idemhttp: negative Config.MaxBodyBytes")
+	}
+	for _, name := range slices.Concat(c.AllowHeaders, c.DenyHeaders, []string{c.Policy.ReplayedHeader}) {
+		if !isToken(name) {
+			panic("idemhttp: what is no header name in Config.AllowHeaders, DenyHeaders or Policy.ReplayedHeader")
+		}
+	}
+}
+
+// takes tells whether a key is of the form that clients are asked for.
+func (c *Config) takes(key string) bool { return c.format == nil || c.format.MatchString(key) }

@@ -1,9 +1,11 @@
 package idemhttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"time"
 
@@ -15,17 +17,30 @@ import (
 // retryAfter is what a client is told when nothing is known of how long it takes.
 const retryAfter = time.Second
 
-// fail answers err. It answers a client that is gone, too: net/http sends a 200
-// to one that is not and gets nothing.
-func (m *middleware) fail(w http.ResponseWriter, r *http.Request, request idemtx.Request, err error) {
-	p := problemOf(err)
-	m.log(r, request, p, err)
-	p.send(w, m.config.ProblemBase, retryAfterOf(p, err))
+// Refuse is the response to err: of [Protection.Check], [idemtx.Do], [idemtx.DoTx]
+// or [idemtx.DoPool]. Of what it answers with a 5xx it tells [Config.Logger]. It
+// answers a client that is gone, too: net/http sends a 200 to one that is not and
+// gets nothing.
+func (p *Protection) Refuse(r *http.Request, request idemtx.Request, err error) Response {
+	problem := *problemOf(err)
+	problem.Type = p.config.ProblemBase + problem.Name
+	problem.RetryAfter = retryAfterOf(problem, err)
+	p.log(r, request, problem, err)
+
+	response := p.config.Policy.Problem(problem)
+	response.Status = cmp.Or(response.Status, problem.Status)
+	header := make(http.Header, len(response.Header)+1)
+	maps.Copy(header, response.Header)
+	if problem.RetryAfter > 0 {
+		header.Set("Retry-After", seconds(problem.RetryAfter))
+	}
+	response.Header = header
+	return response
 }
 
 // problemOf names what err means to the client.
-func problemOf(err error) *problem {
-	var p *problem
+func problemOf(err error) *Problem {
+	var p *Problem
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -61,7 +76,8 @@ func defect(err error) bool {
 
 // passing tells that the server will not refuse for long: by the classes of
 // PostgreSQL's appendix A, a broken connection, an undone transaction, a lack of
-// resources, an intervention, and the standby of a server that is taking over.
+// resources, an intervention, the standby of a server that is taking over, and a
+// lock that was not to be had.
 func passing(code string) bool {
 	if len(code) != 5 {
 		return false
@@ -70,11 +86,11 @@ func passing(code string) bool {
 	case "08", "40", "53", "57":
 		return true
 	}
-	return code == "25006"
+	return code == "25006" || code == "55P03"
 }
 
-func retryAfterOf(p *problem, err error) time.Duration {
-	if p != inFlight && p != unavailable {
+func retryAfterOf(p Problem, err error) time.Duration {
+	if p.Name != inFlight.Name && p.Name != unavailable.Name {
 		return 0
 	}
 	var busy *idemtx.InFlightError
@@ -86,16 +102,16 @@ func retryAfterOf(p *problem, err error) time.Duration {
 
 // log tells the operator what the client is not told. That one has gone is no
 // failure.
-func (m *middleware) log(r *http.Request, request idemtx.Request, p *problem, err error) {
-	if p.status < 500 || errors.Is(r.Context().Err(), context.Canceled) {
+func (p *Protection) log(r *http.Request, request idemtx.Request, problem Problem, err error) {
+	if problem.Status < 500 || errors.Is(r.Context().Err(), context.Canceled) {
 		return
 	}
 	level := slog.LevelError
-	if p == unavailable {
+	if problem.Name == unavailable.Name {
 		level = slog.LevelWarn
 	}
-	m.config.Logger.LogAttrs(r.Context(), level, "idemhttp: a request failed",
-		slog.String("problem", p.name), slog.String("method", r.Method),
+	p.config.Logger.LogAttrs(r.Context(), level, "idemhttp: a request failed",
+		slog.String("problem", problem.Name), slog.String("method", r.Method),
 		slog.Any("scope", request.Scope), cause(err))
 }
 

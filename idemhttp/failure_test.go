@@ -28,7 +28,7 @@ func TestWhatAnErrorIsToTheClient(t *testing.T) {
 	wrap := func(err error) error { return fmt.Errorf("idemtx: something: %w", err) }
 	for _, test := range []struct {
 		err   error
-		want  *problem
+		want  *Problem
 		retry time.Duration
 	}{
 		{keyMissing, keyMissing, 0},
@@ -55,6 +55,7 @@ func TestWhatAnErrorIsToTheClient(t *testing.T) {
 		{wrap(&pgconn.PgError{Code: "53300"}), unavailable, time.Second},
 		{wrap(&pgconn.PgError{Code: "08006"}), unavailable, time.Second},
 		{wrap(&pgconn.PgError{Code: "25006"}), unavailable, time.Second},
+		{wrap(&pgconn.PgError{Code: "55P03"}), unavailable, time.Second},
 		{wrap(idemtx.ErrOutcomeUnknown), unavailable, time.Second},
 		{fmt.Errorf("%w: %w", idemtx.ErrOutcomeUnknown, &pgconn.PgError{Code: "28P01"}), unavailable, time.Second},
 		{wrap(&net.OpError{Op: "dial", Err: errors.New("refused")}), unavailable, time.Second},
@@ -65,7 +66,7 @@ func TestWhatAnErrorIsToTheClient(t *testing.T) {
 	} {
 		p := problemOf(test.err)
 		require.Equal(t, test.want, p, test.err)
-		require.Equal(t, test.retry, retryAfterOf(p, test.err), test.err)
+		require.Equal(t, test.retry, retryAfterOf(*p, test.err), test.err)
 	}
 }
 

@@ -12,20 +12,23 @@ import (
 	"github.com/idemtx/idemtx/idemtx"
 )
 
+// handler answers a request. An error is a response that cannot be kept.
+type handler func(r *http.Request) (Response, error)
+
 // handling is one request in its handler, which may run more than once.
 type handling struct {
-	next    http.Handler
-	request *http.Request
-	body    []byte
-	policy  Policy
-	store   *idemtx.Store
+	protection *Protection
+	is         idemtx.Request
+	request    *http.Request
+	body       []byte
+	handle     handler
 
-	last reply // of the last run
+	last Response // of the last run
 }
 
-// forgottenError is a run whose reply is sent though nothing of it is kept. It
-// is the cause, too, which tells the store a lost connection from a handler that
-// gave up.
+// forgottenError is a run whose response is sent though nothing of it is kept.
+// It is the cause, too, which tells the store a lost connection from a handler
+// that gave up.
 type forgottenError struct{ cause error }
 
 func (e *forgottenError) Error() string { return "idemtx: the handler's reply undoes its work" }
@@ -37,46 +40,75 @@ func isForgotten(err error) bool {
 }
 
 // run has the handler work in tx and decides what becomes of it.
-func (h *handling) run(ctx context.Context, tx pgx.Tx) (reply, error) {
+func (h *handling) run(ctx context.Context, tx pgx.Tx) (Response, error) {
 	seen := new(witness)
-	ctx = lend(ctx, h.store, seen.watch(tx))
-	h.last = h.serve(h.again(ctx))
-	decision := h.policy.decide(h.last.status, h.last.header.Clone())
+	ctx = lend(ctx, h.protection.store, seen.watch(tx), h.is)
+	var err error
+	h.last, err = h.serve(h.again(ctx))
+	decision := h.decide(seen, err)
 	switch {
 	case decision == Commit && tx.Conn().PgConn().TxStatus() != 'E':
-		return h.last, nil
+		return h.kept(), nil
 	case undone(seen.failure):
 		// Whatever was replied was replied to that: it is no one's last word.
-		return reply{}, seen.failure
+		return Response{}, seen.failure
+	case err != nil:
+		return Response{}, err
 	case decision == Commit: // the store finds out what is wrong
-		return h.last, nil
+		return h.kept(), nil
 	case decision == Keep:
-		return h.last, idemtx.ErrRefused
+		return h.kept(), idemtx.ErrRefused
 	}
-	return reply{}, &forgottenError{seen.failure}
+	return Response{}, &forgottenError{seen.failure}
+}
+
+// decide asks the policy. A 5xx that may come from a moment's failure of the
+// database is not kept, whatever the policy says: it is no final one.
+func (h *handling) decide(seen *witness, err error) Decision {
+	if err != nil {
+		return Forget
+	}
+	decision := h.protection.config.Policy.decide(h.last.Status, h.last.Header.Clone())
+	if decision == Keep && h.last.Status >= 500 && seen.passing() {
+		return Forget
+	}
+	return decision
+}
+
+// kept is the last response without what the configuration leaves out.
+func (h *handling) kept() Response {
+	kept := h.last
+	kept.Header = h.protection.config.storable(kept.Header)
+	return kept
 }
 
 // serve has the handler answer r.
-func (h *handling) serve(r *http.Request) reply {
+func (h *handling) serve(r *http.Request) (Response, error) {
 	defer func() {
 		// net/http removes the files of the request it has made, not of copies.
 		if r.MultipartForm != nil && h.request.MultipartForm == nil {
 			_ = r.MultipartForm.RemoveAll()
 		}
 	}()
-	rec := &recorder{header: make(http.Header)}
-	h.next.ServeHTTP(rec, r)
-	return rec.finish()
+	response, err := h.handle(r)
+	if err != nil {
+		return Response{}, err
+	}
+	return h.protection.complete(response, r.Method)
 }
 
 // again is the request as if it had just come. A run that changes its headers or
 // reads its body leaves the next one's alone.
 func (h *handling) again(ctx context.Context) *http.Request {
 	r := h.request.Clone(ctx)
-	r.Body = http.NoBody
-	if len(h.body) > 0 {
-		r.Body = io.NopCloser(bytes.NewReader(h.body))
-	}
+	r.Body = reader(h.body)
 	r.ContentLength, r.TransferEncoding = int64(len(h.body)), nil
 	return r
+}
+
+func reader(body []byte) io.ReadCloser {
+	if len(body) == 0 {
+		return http.NoBody
+	}
+	return io.NopCloser(bytes.NewReader(body))
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -46,14 +45,17 @@ func TestFilesOfAFormAreRemoved(t *testing.T) {
 
 	var path string
 	h := &handling{request: post("/", form.FormDataContentType(), ""), body: body.Bytes()}
-	h.next = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		assert.NoError(t, r.ParseMultipartForm(0)) // nothing in memory
+	h.protection = new(Protection)
+	h.handle = func(r *http.Request) (Response, error) {
+		require.NoError(t, r.ParseMultipartForm(0)) // nothing in memory
 		file, _, err := r.FormFile("file")
-		assert.NoError(t, err)
+		require.NoError(t, err)
 		path = file.(*os.File).Name()
-		assert.NoError(t, file.Close())
-		assert.FileExists(t, path)
-	})
-	h.serve(h.again(t.Context()))
+		require.NoError(t, file.Close())
+		require.FileExists(t, path)
+		return Response{}, nil
+	}
+	_, err = h.serve(h.again(t.Context()))
+	require.NoError(t, err)
 	require.NoFileExists(t, path)
 }

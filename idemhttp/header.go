@@ -6,24 +6,21 @@ import (
 	"strings"
 )
 
-// neverSent are headers that a handler may set and a whole reply of known length
-// cannot have, and the one that is the middleware's own to say.
-var neverSent = set("Transfer-Encoding", "Trailer", replayedHeader)
+// neverSent are headers that a handler may set and a whole response of known
+// length cannot have, and those that are the middleware's own to say.
+var neverSent = set("Transfer-Encoding", expiresHeader)
 
 // neverStored are headers that are of one sending and not of the reply: secrets
 // of the moment, its date, and those of the connection.
 var neverStored = set(
-	"Set-Cookie", "Authorization", "Date",
+	"Set-Cookie", "Set-Cookie2", "Authorization", "Authentication-Info", "Date",
 	"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Upgrade",
 	"Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info",
+	"Transfer-Encoding", "Trailer",
 )
 
-// sendable copies what of the handler's headers is sent.
-func sendable(h http.Header) http.Header {
-	return without(h, func(name string) bool {
-		return neverSent[name] || strings.HasPrefix(name, http.TrailerPrefix)
-	})
-}
+// ofTheBody are headers without which the body is another one.
+var ofTheBody = set("Content-Type", "Content-Encoding", "Content-Length")
 
 // storable copies what of a reply's headers is stored and replayed.
 func storable(h http.Header) http.Header {
@@ -34,6 +31,13 @@ func storable(h http.Header) http.Header {
 		}
 	}
 	return without(h, func(name string) bool { return neverStored[name] || named[name] })
+}
+
+// storable copies what of a reply's headers the configuration lets be stored.
+func (c *Config) storable(h http.Header) http.Header {
+	return without(h, func(name string) bool {
+		return !ofTheBody[name] && (c.denied[name] || c.AllowHeaders != nil && !c.allowed[name])
+	})
 }
 
 // without copies h but for what drop wants gone. Names are told apart as clients
@@ -48,10 +52,38 @@ func without(h http.Header, drop func(name string) bool) http.Header {
 	return kept
 }
 
+// isTrailer tells whether a header announces a trailer, or is one, in either of
+// the ways of net/http.
+func isTrailer(name string) bool {
+	return http.CanonicalHeaderKey(name) == "Trailer" || strings.HasPrefix(name, http.TrailerPrefix)
+}
+
+// isToken tells whether s may be the name of a header, by RFC 9110, section 5.1.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", r)
+	})
+}
+
+var newlines = strings.NewReplacer("\r", " ", "\n", " ")
+
+// oneLine is h as net/http sends it, whoever sends it: a line break in a value,
+// or a name that is none, would begin another header or another response.
+func oneLine(h http.Header) http.Header {
+	clean := without(h, func(name string) bool { return !isToken(name) })
+	for _, values := range clean {
+		for i, value := range values {
+			values[i] = newlines.Replace(value)
+		}
+	}
+	return clean
+}
+
+// set holds the names in the spelling of net/http.
 func set(names ...string) map[string]bool {
 	s := make(map[string]bool, len(names))
 	for _, name := range names {
-		s[name] = true
+		s[http.CanonicalHeaderKey(name)] = true
 	}
 	return s
 }

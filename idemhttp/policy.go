@@ -1,6 +1,11 @@
 package idemhttp
 
-import "net/http"
+import (
+	"cmp"
+	"net/http"
+
+	"github.com/idemtx/idemtx/idemtx"
+)
 
 // Decision is what becomes of a handler's reply and of its writes. The client
 // gets the reply in any case.
@@ -19,21 +24,41 @@ const (
 	Commit
 )
 
-// Policy decides what becomes of replies. The zero value is [IETF].
+// Policy says what becomes of replies, and in whose words the middleware speaks.
+// The zero value is [IETF]; a field that is left out is as there.
 type Policy struct {
 	// Decide is told what the handler has replied and before anything is
-	// committed or sent. It may be called more than once for a request, and not
-	// at all after a panic, which is forgotten.
+	// committed or sent. It may be called more than once for a request.
 	//
-	// To keep a transient failure is to repeat it to the client until the reply
-	// expires.
+	// It is not asked about what is transient, because to keep that is to repeat
+	// it to the client until the reply expires: 408, 425, 429, 502, 503 and 504
+	// are forgotten, and so is a panic. Nor is a 5xx kept after PostgreSQL has
+	// failed in the handler's hands for a reason that passes.
 	//
 	// Defaults to that of [IETF].
 	Decide func(status int, header http.Header) Decision
+
+	// OnDuplicate says what a request gets whose key is in flight.
+	//
+	// Defaults to the store's.
+	OnDuplicate idemtx.Duplicate
+
+	// ReplayedHeader is the response header that is "true" on a replay, and not
+	// there otherwise, whatever the handler sets.
+	//
+	// Defaults to "Idempotency-Replayed".
+	ReplayedHeader string
+
+	// Problem puts a problem in another form. Retry-After and Content-Length are
+	// added to it, and a Status of 0 is the problem's.
+	//
+	// Defaults to application/problem+json of RFC 9457.
+	Problem func(Problem) Response
 }
 
-// IETF commits 2xx and 3xx and forgets the rest, so that a client may send a
-// request that has failed again, with the same key.
+// IETF is for the draft of the Idempotency-Key header. It commits 2xx and 3xx
+// and forgets the rest, so that a client may send a request that has failed
+// again, with the same key.
 var IETF = Policy{Decide: successful}
 
 func successful(status int, _ http.Header) Decision {
@@ -43,9 +68,31 @@ func successful(status int, _ http.Header) Decision {
 	return Forget
 }
 
+// transient tells that a status is of this moment, by RFC 9110, RFC 8470 and
+// RFC 6585.
+func transient(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
 func (p Policy) decide(status int, header http.Header) Decision {
-	if p.Decide == nil {
-		return successful(status, header)
+	if transient(status) {
+		return Forget
 	}
 	return p.Decide(status, header)
+}
+
+func (p Policy) withDefaults() Policy {
+	if p.Decide == nil {
+		p.Decide = successful
+	}
+	if p.Problem == nil {
+		p.Problem = problemJSON
+	}
+	p.ReplayedHeader = http.CanonicalHeaderKey(cmp.Or(p.ReplayedHeader, "Idempotency-Replayed"))
+	return p
 }

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/idemtx/idemtx/idemtx"
 )
 
-var problems = []*problem{
+var problems = []*Problem{
 	keyMissing, keyInvalid, bodyIncomplete, bodyInvalid, unauthenticated,
 	inFlight, expired, bodyTooLarge, mismatch, internal, unavailable,
 }
@@ -21,7 +23,8 @@ var problems = []*problem{
 func TestAProblemAsItIsSent(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
-	inFlight.send(w, "https://api.example.com/problems/", 1200*time.Millisecond)
+	refuse(Config{ProblemBase: "https://api.example.com/problems/"},
+		&idemtx.InFlightError{RetryAfter: 1200 * time.Millisecond}).Send(w)
 	body := `{"type":"https://api.example.com/problems/in_flight",` +
 		`"title":"The request is in flight","status":409,` +
 		`"detail":"A request with this Idempotency-Key has not ended. Retry later with the same key."}`
@@ -34,10 +37,15 @@ func TestAProblemAsItIsSent(t *testing.T) {
 	}, w.Header())
 }
 
+// refuse is what a protection with that configuration answers to err.
+func refuse(c Config, err error) Response {
+	p := &Protection{config: c.withDefaults()}
+	return p.Refuse(httptest.NewRequest(http.MethodPost, "/", http.NoBody), idemtx.Request{}, err)
+}
+
 func TestRetryAfterIsInWholeSecondsAndNotTooEarly(t *testing.T) {
 	t.Parallel()
 	for wait, want := range map[time.Duration]string{
-		0:                      "",
 		time.Nanosecond:        "1",
 		time.Second:            "1",
 		time.Second + 1:        "2",
@@ -45,9 +53,7 @@ func TestRetryAfterIsInWholeSecondsAndNotTooEarly(t *testing.T) {
 		time.Hour:              "3600",
 		900 * time.Millisecond: "1",
 	} {
-		w := httptest.NewRecorder()
-		unavailable.send(w, "", wait)
-		require.Equal(t, want, w.Header().Get("Retry-After"), wait)
+		require.Equal(t, want, seconds(wait), wait)
 	}
 }
 
@@ -74,8 +80,8 @@ func TestTheDefaultTypesLinkToTheDocumentation(t *testing.T) {
 	const page = "https://pkg.go.dev/github.com/idemtx/idemtx/idemhttp"
 	sent := make(map[string]string)
 	for _, p := range problems {
-		require.Regexp(t, "^"+page+"#hdr-[a-z_]+$", base+p.name)
-		sent[(base + p.name)[len(page):]] = http.StatusText(p.status)
+		require.Regexp(t, "^"+page+"#hdr-[a-z_]+$", base+p.Name)
+		sent[(base + p.Name)[len(page):]] = http.StatusText(p.Status)
 	}
 	for id, status := range documented {
 		require.Contains(t, sent, id)

@@ -2,7 +2,9 @@ package idemhttp
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 )
 
 // recorder is the http.ResponseWriter of a handler: it does what that of
@@ -11,8 +13,10 @@ import (
 // It has no Unwrap on purpose, and no Flush or Hijack: through them a handler
 // would send what a rollback can still undo.
 type recorder struct {
-	header http.Header // its own: what a failed run has set must not be sent
-	reply  reply
+	header   http.Header // its own: what a failed run has set must not be sent
+	room     int         // for the body, in bytes
+	response Response
+	err      error // the response cannot be kept
 }
 
 var _ http.ResponseWriter = (*recorder)(nil)
@@ -22,44 +26,55 @@ func (rec *recorder) Header() http.Header { return rec.header }
 // WriteHeader takes the headers as they are now. Later changes are not sent.
 func (rec *recorder) WriteHeader(status int) {
 	switch {
-	case rec.reply.status != 0:
+	case rec.response.Status != 0:
 		return
 	case status < 100 || status > 999:
 		panic(fmt.Sprintf("idemhttp: invalid WriteHeader code %d", status))
 	case status < 200 && status != http.StatusSwitchingProtocols:
 		return // informational: the reply is still to come
 	}
-	rec.reply.status = status
-	rec.reply.header = sendable(rec.header)
+	rec.response.Status = status
+	rec.response.Header = rec.header.Clone()
 }
 
+// Write fails as soon as the body is longer than the store takes, so that
+// nobody's memory is filled with what is thrown away.
 func (rec *recorder) Write(p []byte) (int, error) {
 	rec.WriteHeader(http.StatusOK)
-	if len(p) == 0 {
+	switch {
+	case rec.err != nil:
+		return 0, rec.err
+	case len(p) == 0:
 		return 0, nil
-	}
-	if !hasBody(rec.reply.status) {
+	case !hasBody(rec.response.Status):
 		return 0, http.ErrBodyNotAllowed
+	case len(p) > rec.room:
+		rec.err, rec.response.Body = errTooLong, nil
+		return 0, rec.err
 	}
-	rec.reply.body = append(rec.reply.body, p...)
+	rec.room -= len(p)
+	rec.response.Body = append(rec.response.Body, p...)
 	return len(p), nil
 }
 
-// finish returns the reply of a handler that has returned.
-func (rec *recorder) finish() reply {
+// finish returns the response of a handler that has returned.
+func (rec *recorder) finish() (Response, error) {
 	rec.WriteHeader(http.StatusOK)
-	rec.reply.sniff()
-	return rec.reply
+	if rec.err == nil && slices.ContainsFunc(slices.Collect(maps.Keys(rec.header)), isTrailer) {
+		rec.err = errTrailers
+	}
+	rec.response.sniff()
+	return rec.response, rec.err
 }
 
 // sniff sets the Content-Type that net/http would: now, so that a replay has the
 // same whichever release sends it.
-func (r *reply) sniff() {
-	_, typed := r.header["Content-Type"]
-	if typed || len(r.body) == 0 || r.header.Get("Content-Encoding") != "" {
+func (r *Response) sniff() {
+	_, typed := r.Header["Content-Type"]
+	if typed || len(r.Body) == 0 || r.Header.Get("Content-Encoding") != "" {
 		return
 	}
-	r.header.Set("Content-Type", http.DetectContentType(r.body))
+	r.Header.Set("Content-Type", http.DetectContentType(r.Body))
 }
 
 // hasBody tells whether a reply of that status may have one, by RFC 9110.

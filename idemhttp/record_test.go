@@ -4,13 +4,17 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/idemtx/idemtx/idemtx"
 )
 
 // behaviours are handlers whose reply must not depend on whether it is recorded.
@@ -170,32 +174,46 @@ func TestRecordedRepliesAreThoseOfNetHTTP(t *testing.T) {
 					bare := exchange(t, protocol, method, func(w http.ResponseWriter, r *http.Request) error {
 						return behave(w, r)
 					})
-					var stored reply
-					recorded := exchange(t, protocol, method, func(w http.ResponseWriter, r *http.Request) error {
-						rec := &recorder{header: make(http.Header)}
-						err := behave(rec, r)
-						first := rec.finish()
-						stored = first
-						first.send(w, r)
+					var stored Response
+					first := exchange(t, protocol, method, func(w http.ResponseWriter, r *http.Request) error {
+						response, err := recorded(t, r, behave)
+						stored = response
+						response.Send(w)
 						return err
 					})
 					replayed := exchange(t, protocol, method, func(w http.ResponseWriter, r *http.Request) error {
-						restored(t, stored).send(w, r)
-						return recorded.err
+						restored(t, stored).Send(w)
+						return first.err
 					})
-					require.Equal(t, recorded, replayed)
+					require.Equal(t, first, replayed)
 					if bare.header.Get("Content-Length") == "" {
 						// net/http has sent pieces before it knew how many.
-						recorded.header.Del("Content-Length")
+						first.header.Del("Content-Length")
 					}
 					if protocol == "HTTP/2.0" {
-						recorded.err = bare.err // its Write fails in other cases than HTTP/1.1's
+						first.err = bare.err // its Write fails in other cases than HTTP/1.1's
 					}
-					require.Equal(t, bare, recorded)
+					require.Equal(t, bare, first)
 				})
 			}
 		}
 	}
+}
+
+// unlimited is a protection as any other, for replies of any length.
+var unlimited = &Protection{config: Config{}.withDefaults(), limit: math.MaxInt}
+
+// recorded is the complete response of a handler, and what it returns.
+func recorded(t *testing.T, r *http.Request, handle func(http.ResponseWriter, *http.Request) error) (Response, error) {
+	t.Helper()
+	rec := &recorder{header: make(http.Header), room: math.MaxInt}
+	told := handle(rec, r)
+	response, err := rec.finish()
+	if assert.NoError(t, err) {
+		response, err = unlimited.complete(response, r.Method)
+		assert.NoError(t, err)
+	}
+	return response, told
 }
 
 // received is what a client got, and what the handler was told by Write.
@@ -233,7 +251,7 @@ func exchange(t *testing.T, protocol, method string, handler func(http.ResponseW
 }
 
 // restored is the reply as it comes back from the store.
-func restored(t *testing.T, r reply) (back reply) {
+func restored(t *testing.T, r Response) (back Response) {
 	t.Helper()
 	response, body, err := r.MarshalReply()
 	require.NoError(t, err)
@@ -271,23 +289,70 @@ func implements[T any](w http.ResponseWriter) bool {
 	return ok
 }
 
-func TestTrailersAndTransferEncodingAreNotSent(t *testing.T) {
+func TestTrailersAreRefused(t *testing.T) {
 	t.Parallel()
-	var sent http.Header
-	got := exchange(t, "HTTP/1.1", http.MethodPost, func(w http.ResponseWriter, r *http.Request) error {
-		rec := &recorder{header: make(http.Header)}
-		rec.header.Set("Trailer", "X-Sum")
-		rec.header.Set(http.TrailerPrefix+"X-Other", "1")
-		rec.header["transfer-encoding"] = []string{"identity"}
-		rec.header.Set(replayedHeader, "true")
-		_, err := io.WriteString(rec, "hello")
-		rec.header.Set("X-Sum", "1")
-		rec.finish().send(w, r)
-		sent = w.Header().Clone()
-		return err
-	})
-	require.NoError(t, got.err)
-	require.Equal(t, http.Header{"Content-Length": {"5"}, "Content-Type": {"text/plain; charset=utf-8"}}, got.header)
-	require.Equal(t, got.header, sent)
-	require.Equal(t, "hello", got.body)
+	for _, set := range []func(w http.ResponseWriter){
+		func(w http.ResponseWriter) { w.Header().Set("Trailer", "X-Sum") },
+		func(w http.ResponseWriter) { w.Header()["trailer"] = []string{"X-Sum"} },
+		func(w http.ResponseWriter) { w.WriteHeader(200); w.Header().Set("Trailer", "X-Sum") },
+		func(w http.ResponseWriter) { w.WriteHeader(200); w.Header().Set(http.TrailerPrefix+"X-Sum", "1") },
+	} {
+		rec := &recorder{header: make(http.Header), room: 10}
+		set(rec)
+		_, err := rec.finish()
+		require.ErrorIs(t, err, errTrailers)
+	}
+	_, err := unlimited.complete(Response{Header: http.Header{http.TrailerPrefix + "X-Sum": {"1"}}}, http.MethodPost)
+	require.ErrorIs(t, err, errTrailers, "in a response that was not recorded")
+}
+
+// TestALongBodyFailsEarly: the handler is told, what it has written is let go,
+// and nothing that it writes later makes a whole of it.
+func TestALongBodyFailsEarly(t *testing.T) {
+	t.Parallel()
+	rec := &recorder{header: make(http.Header), room: 10}
+	n, err := rec.Write(make([]byte, 10))
+	require.NoError(t, err)
+	require.Equal(t, 10, n)
+	for _, size := range []int{1, 0, 5} {
+		n, err = rec.Write(make([]byte, size))
+		require.ErrorIs(t, err, errTooLong)
+		require.ErrorIs(t, err, idemtx.ErrReplyNotStorable)
+		require.Zero(t, n)
+		require.Nil(t, rec.response.Body)
+	}
+	_, err = rec.finish()
+	require.ErrorIs(t, err, errTooLong)
+}
+
+func TestACompleteResponse(t *testing.T) {
+	t.Parallel()
+	p := &Protection{config: Config{}.withDefaults(), limit: 5}
+	_, err := p.complete(Response{Body: make([]byte, 6)}, http.MethodPost)
+	require.ErrorIs(t, err, errTooLong)
+	for _, status := range []int{-1, 99, 101, 199, 1000} {
+		_, err = p.complete(Response{Status: status}, http.MethodPost)
+		require.ErrorIs(t, err, errStatus)
+	}
+	given := http.Header{
+		"Content-Length":       {"3"},
+		"transfer-encoding":    {"chunked"},
+		"idempotency-replayed": {"true"},
+		"Idempotency-Expires":  {"never"},
+		"X-Split":              {"a\r\nSet-Cookie: b"},
+		"X-Split\r\nA":         {"b"},
+		"":                     {"b"},
+	}
+	got, err := p.complete(Response{Header: given, Body: []byte("hello")}, http.MethodPost)
+	require.NoError(t, err)
+	require.Equal(t, Response{http.StatusOK, http.Header{"X-Split": {"a  Set-Cookie: b"}}, []byte("hello")}, got)
+	require.Len(t, given, 7)
+
+	got, err = p.complete(Response{Header: given}, http.MethodHead)
+	require.NoError(t, err)
+	require.Equal(t, "3", got.Header.Get("Content-Length"))
+
+	got, err = p.complete(Response{}, http.MethodPost)
+	require.NoError(t, err)
+	require.Equal(t, Response{Status: http.StatusOK, Header: http.Header{}}, got)
 }

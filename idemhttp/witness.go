@@ -30,6 +30,14 @@ func undone(err error) bool {
 	return errors.As(err, &pgErr) && (pgErr.Code == "40001" || pgErr.Code == "40P01")
 }
 
+// passing tells that a statement has failed for another reason than what it asked
+// for: one that PostgreSQL gives as of the moment, or one that is not its own,
+// such as a connection or a deadline.
+func (s *witness) passing() bool {
+	var pgErr *pgconn.PgError
+	return s.failure != nil && (!errors.As(s.failure, &pgErr) || passing(pgErr.Code))
+}
+
 func (s *witness) watch(tx pgx.Tx) pgx.Tx { return &watchedTx{tx, s} }
 
 // watchedTx is a transaction, or a savepoint in it, under the eyes of a witness.

@@ -158,6 +158,9 @@ func New(pool *pgxpool.Pool, config Config) (*Store, error) {
 	}, nil
 }
 
+// Config returns the store's configuration, with the defaults filled in.
+func (s *Store) Config() Config { return s.config }
+
 func (c Config) withDefaults() Config {
 	c.Schema = cmp.Or(c.Schema, "public")
 	c.Table = cmp.Or(c.Table, "idemtx_replies")

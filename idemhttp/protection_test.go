@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -112,6 +113,11 @@ func TestWhatIsAnsweredBeforeTheDatabase(t *testing.T) {
 			request: func() *http.Request { return request(http.MethodPost, `"a";b`, "") },
 			status:  http.StatusBadRequest, problem: "key_invalid",
 		},
+		"a key of another form": {
+			config:  idemhttp.Config{KeyFormat: regexp.MustCompile("[0-9a-f]{32}")},
+			request: func() *http.Request { return request(http.MethodPost, "secret", "") },
+			status:  http.StatusBadRequest, problem: "key_invalid",
+		},
 		"a scope that fails": {
 			config:  idemhttp.Config{Scope: unknown},
 			request: func() *http.Request { return request(http.MethodPost, "secret", "") },
@@ -130,6 +136,15 @@ func TestWhatIsAnsweredBeforeTheDatabase(t *testing.T) {
 		"a body over 1 MiB": {
 			request: func() *http.Request { return request(http.MethodPost, "a", strings.Repeat("x", 1<<20+1)) },
 			status:  http.StatusRequestEntityTooLarge, problem: "body_too_large",
+		},
+		"a body over the limit, of unknown length": {
+			config: idemhttp.Config{MaxBodyBytes: 5},
+			request: func() *http.Request {
+				r := request(http.MethodPost, "a", "secret")
+				r.ContentLength = -1
+				return r
+			},
+			status: http.StatusRequestEntityTooLarge, problem: "body_too_large",
 		},
 		"half a body": {
 			request: func() *http.Request {
@@ -278,6 +293,15 @@ func TestMiddlewarePanicsOnProgrammingErrors(t *testing.T) {
 	require.PanicsWithValue(t, "idemhttp: negative Config.MaxBodyBytes", func() {
 		idemhttp.Middleware(store, idemhttp.Config{Scope: someone, MaxBodyBytes: -1})
 	})
+	const noName = "idemhttp: what is no header name in Config.AllowHeaders, DenyHeaders or Policy.ReplayedHeader"
+	for _, config := range []idemhttp.Config{
+		{AllowHeaders: []string{""}},
+		{DenyHeaders: []string{"X-A: b"}},
+		{Policy: idemhttp.Policy{ReplayedHeader: "a\r\nb"}},
+	} {
+		config.Scope = someone
+		require.PanicsWithValue(t, noName, func() { idemhttp.New(store, config) })
+	}
 	require.PanicsWithValue(t, "idemhttp: nil handler", func() {
 		idemhttp.Middleware(store, idemhttp.Config{Scope: someone})(nil)
 	})
@@ -295,7 +319,47 @@ func TestMethodsAreCopied(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, w.Code)
 }
 
-func TestTxIsNilOutside(t *testing.T) {
+func TestNothingOutside(t *testing.T) {
 	t.Parallel()
 	require.Nil(t, idemhttp.Tx(t.Context()))
+	require.Zero(t, idemhttp.Request(t.Context()))
+}
+
+// TestCheckLeavesTheBody to be read by whoever does the work.
+func TestCheckLeavesTheBody(t *testing.T) {
+	t.Parallel()
+	store, dials := unreachable(t)
+	p := idemhttp.New(store, idemhttp.Config{Scope: someone, Policy: idemhttp.Stripe})
+	r := request(http.MethodPost, `"a"`, "body")
+	got, err := p.Check(r)
+	require.NoError(t, err)
+	require.Equal(t, "a", got.Key)
+	require.Equal(t, "POST /orders ", got.Operation)
+	require.Equal(t, idemtx.Raw("body"), got.Payload)
+	require.Equal(t, idemtx.Refuse, got.OnDuplicate)
+	owner, _ := someone(nil)
+	require.Equal(t, owner.Key(), got.Scope.Key())
+	body, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	require.Equal(t, "body", string(body))
+
+	_, err = p.Check(request(http.MethodPost, "", "body"))
+	var problem *idemhttp.Problem
+	require.ErrorAs(t, err, &problem)
+	require.Equal(t, "key_missing", problem.Name)
+	require.Zero(t, dials.Load())
+}
+
+// TestDoWithoutProtection hands the request on as it is.
+func TestDoWithoutProtection(t *testing.T) {
+	t.Parallel()
+	store, _ := unreachable(t)
+	p := idemhttp.New(store, idemhttp.Config{Scope: someone})
+	r := request(http.MethodGet, "a", "")
+	want := idemhttp.Response{Status: http.StatusTeapot}
+	got := p.Do(r, func(given *http.Request) idemhttp.Response {
+		require.Same(t, r, given)
+		return want
+	})
+	require.Equal(t, want, got)
 }

@@ -1,0 +1,156 @@
+package idemhttp
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/idemtx/idemtx/idemtx"
+)
+
+// The headers of the protocol. That of a replay is [Policy.ReplayedHeader].
+const (
+	keyHeader     = "Idempotency-Key"
+	expiresHeader = "Idempotency-Expires"
+)
+
+// Middleware returns what makes a handler idempotent, with the replies in s. The
+// package documentation says what client and handler get.
+//
+// It belongs inside of what authenticates, limits the rate, compresses and logs,
+// and outside of what does the work. Routes that need another [Config] get a
+// Middleware of their own. Where two of one store are nested, the inner does
+// nothing.
+//
+// Like net/http, it panics on what only a programming error can be; see [New].
+func Middleware(s *idemtx.Store, c Config) func(http.Handler) http.Handler {
+	return New(s, c).Handler
+}
+
+// Protection is what a [Middleware] does, apart from how net/http sends a
+// response: for a framework with requests and responses of its own, or for a
+// handler that works in [idemtx.DoTx] or [idemtx.DoPool]. It is safe for
+// concurrent use.
+type Protection struct {
+	store  *idemtx.Store
+	config Config
+	limit  int // of a response's body, in bytes
+}
+
+// New returns a protection with the replies in s. It panics when s or
+// [Config.Scope] is nil, [Config.MaxBodyBytes] is negative, or a name of a header
+// is none.
+func New(s *idemtx.Store, c Config) *Protection {
+	if s == nil {
+		panic("idemhttp: nil store")
+	}
+	c = c.withDefaults()
+	c.mustBeValid()
+	return &Protection{store: s, config: c, limit: s.Config().MaxReplyBytes}
+}
+
+// Handler returns next behind the protection.
+func (p *Protection) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("idemhttp: nil handler")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !p.Protects(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		p.do(w, r, func(r *http.Request) (Response, error) {
+			rec := &recorder{header: make(http.Header), room: p.limit}
+			next.ServeHTTP(rec, r)
+			return rec.finish()
+		}).Send(w)
+	})
+}
+
+// Protects tells whether r is protected, or passes through: for its method, for
+// its lack of a key where that is optional, or because another protection with
+// the same store is around this one.
+//
+// An empty key is one, and a bad one: what was meant to be protected must not run
+// unprotected.
+func (p *Protection) Protects(r *http.Request) bool {
+	return slices.Contains(p.config.Methods, r.Method) &&
+		(!p.config.Optional || len(r.Header.Values(keyHeader)) > 0) &&
+		!within(r.Context(), p.store)
+}
+
+// Check makes of r what the store has to know, for a caller who then calls
+// [idemtx.Do], [idemtx.DoTx] or [idemtx.DoPool] with a [Response]. It takes no
+// connection: a slow client holds none. It reads the body and puts one in its
+// place that can be read from the beginning.
+//
+// What to answer to its error is told by [Protection.Refuse].
+func (p *Protection) Check(r *http.Request) (idemtx.Request, error) {
+	request, body, err := p.read(nil, r)
+	if err == nil {
+		r.Body = reader(body)
+	}
+	return request, err
+}
+
+// Do returns the response to r: that of handle, a replay, or a problem. It must
+// not be sent in part before. A handler gets its transaction from [Tx] with the
+// context of the request it is given, works in it, and may be called again after
+// PostgreSQL has undone that. What it panics with goes on, and undoes.
+//
+// An r that is not protected goes to handle as it is.
+func (p *Protection) Do(r *http.Request, handle func(r *http.Request) Response) Response {
+	if !p.Protects(r) {
+		return handle(r)
+	}
+	return p.do(nil, r, func(r *http.Request) (Response, error) { return handle(r), nil })
+}
+
+func (p *Protection) do(w http.ResponseWriter, r *http.Request, handle handler) Response {
+	request, body, err := p.read(w, r)
+	if err != nil {
+		return p.Refuse(r, request, err)
+	}
+	h := &handling{protection: p, is: request, request: r, body: body, handle: handle}
+	answer, err := idemtx.Do(r.Context(), p.store, request, h.run)
+	switch {
+	case isForgotten(err):
+		return h.last
+	case err != nil:
+		return p.Refuse(r, request, err)
+	case answer.Replayed:
+		answer.Value.Header.Set(p.config.Policy.ReplayedHeader, "true")
+		return answer.Value.until(answer.ExpiresAt)
+	}
+	return h.last.until(answer.ExpiresAt) // answer.Value is without what is not stored
+}
+
+// until tells how long the response is replayed, to the second below.
+func (r Response) until(t time.Time) Response {
+	r.Header.Set(expiresHeader, t.UTC().Format(http.TimeFormat))
+	return r
+}
+
+// read makes of r what the store has to know, and returns its body. The body
+// comes last: a client that waits for 100 Continue has sent none when the rest is
+// refused.
+func (p *Protection) read(w http.ResponseWriter, r *http.Request) (request idemtx.Request, body []byte, err error) {
+	values := r.Header.Values(keyHeader)
+	if len(values) == 0 {
+		return request, nil, keyMissing
+	}
+	if request.Key, err = ParseKey(values); err != nil || !p.config.takes(request.Key) {
+		return request, nil, keyInvalid
+	}
+	if request.Scope, err = p.config.Scope(r); err != nil || request.Scope.IsZero() {
+		return request, nil, unauthenticated
+	}
+	if body, err = readBody(w, r, p.config.MaxBodyBytes); err != nil {
+		return request, nil, err
+	}
+	c := contentOf(r)
+	request.Operation = operation(r, c)
+	request.Payload = c.payload(body)
+	request.OnDuplicate = p.config.Policy.OnDuplicate
+	return request, body, nil
+}

@@ -1,0 +1,157 @@
+package idemhttp
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/idemtx/idemtx/idemtx"
+)
+
+// Response is a whole HTTP response. It can be the reply of [idemtx.Do],
+// [idemtx.DoTx] and [idemtx.DoPool]: status and body are stored byte for byte,
+// and the headers but for those of one sending, such as Set-Cookie.
+type Response struct {
+	Status int // 200 to 999; in what a handler returns to [Protection.Do], 0 is 200
+	Header http.Header
+	Body   []byte
+}
+
+var (
+	_ idemtx.ReplyMarshaler   = Response{}
+	_ idemtx.ReplyUnmarshaler = (*Response)(nil)
+)
+
+var (
+	errTooLong  = fmt.Errorf("%w: it is longer than MaxReplyBytes", idemtx.ErrReplyNotStorable)
+	errTrailers = fmt.Errorf("%w: it has trailers, which cannot be replayed", idemtx.ErrReplyNotStorable)
+	errStatus   = fmt.Errorf("%w: its status is not one that ends a request", idemtx.ErrReplyNotStorable)
+)
+
+// complete is r as it will be sent, in answer to a request with that method.
+func (p *Protection) complete(r Response, method string) (Response, error) {
+	if r.Status == 0 {
+		r.Status = http.StatusOK
+	}
+	for name := range r.Header {
+		if isTrailer(name) {
+			return Response{}, errTrailers
+		}
+	}
+	switch {
+	case r.Status < 200 || r.Status > 999:
+		return Response{}, errStatus
+	case len(r.Body) > p.limit:
+		return Response{}, errTooLong
+	case !hasBody(r.Status):
+		r.Body = nil
+	}
+	length := r.Header.Get("Content-Length")
+	if r.Header == nil {
+		r.Header = make(http.Header)
+	}
+	r.Header = without(oneLine(r.Header), func(name string) bool {
+		return neverSent[name] || name == p.config.Policy.ReplayedHeader || name == "Content-Length"
+	})
+	// Without a body, HEAD may still tell the length of the one GET would get.
+	if method == http.MethodHead && len(r.Body) == 0 && length != "" {
+		r.Header.Set("Content-Length", length)
+	}
+	return r, nil
+}
+
+// Send writes the response. What comes after it is on its way to the client, so
+// the transaction must have ended. Headers that outer middleware has set stay
+// unless the response has them, too; Set-Cookie and Vary add up.
+func (r Response) Send(w http.ResponseWriter) {
+	header := w.Header()
+	for name, values := range r.Header {
+		if name == "Set-Cookie" || name == "Vary" {
+			values = append(header[name], values...)
+		}
+		header[name] = values
+	}
+	if len(r.Body) > 0 {
+		header.Set("Content-Length", strconv.Itoa(len(r.Body)))
+	}
+	w.WriteHeader(r.Status)
+	if len(r.Body) > 0 {
+		_, _ = w.Write(r.Body) // a client that is gone sends its request again
+	}
+}
+
+// version of the record below. Rows outlive a deployment: who changes what is
+// stored has to read the former versions for as long as replies are kept.
+const version = 1
+
+// record is the JSON of a stored response. The body stands beside it, because
+// JSON would not keep its bytes.
+type record struct {
+	Version int                 `json:"v"`
+	Status  int                 `json:"status"`
+	Header  map[string][]string `json:"header"`
+}
+
+var errRecord = errors.New("idemtx: the stored reply is not one of idemhttp's, or of another version")
+
+// MarshalReply returns what is stored, without what is of one sending.
+func (r Response) MarshalReply() (json.RawMessage, []byte, error) {
+	header := make(map[string][]string, len(r.Header))
+	for name, values := range storable(r.Header) {
+		header[widen(name)] = mapped(values, widen)
+	}
+	response, err := json.Marshal(record{Version: version, Status: r.Status, Header: header})
+	return response, r.Body, err
+}
+
+// UnmarshalReply takes what MarshalReply has made.
+func (r *Response) UnmarshalReply(response json.RawMessage, body []byte) error {
+	var stored record
+	if err := json.Unmarshal(response, &stored); err != nil {
+		return errRecord // err may quote the reply
+	}
+	if stored.Version != version || stored.Status < 200 || stored.Status > 999 {
+		return errRecord
+	}
+	header := make(http.Header, len(stored.Header)+2)
+	for name, values := range stored.Header {
+		header[narrow(name)] = mapped(values, narrow)
+	}
+	*r = Response{stored.Status, oneLine(header), bytes.Clone(body)}
+	return nil
+}
+
+// widen makes a code point of each byte. A header holds any bytes, JSON does
+// not, and its encoder would replace them without a word.
+func widen(s string) string {
+	runes := make([]rune, len(s))
+	for i := range len(s) {
+		runes[i] = rune(s[i])
+	}
+	return string(runes)
+}
+
+// narrow is the way back.
+func narrow(s string) string {
+	b := make([]byte, 0, len(s))
+	for _, r := range s {
+		b = append(b, byte(r))
+	}
+	return string(b)
+}
+
+// mapped keeps nil apart from empty, as net/http does: a Content-Type that is
+// there and nil is one that is not to be guessed.
+func mapped(values []string, f func(string) string) []string {
+	if values == nil {
+		return nil
+	}
+	out := make([]string, len(values))
+	for i, value := range values {
+		out[i] = f(value)
+	}
+	return out
+}
