@@ -18,27 +18,52 @@
 //
 // Nothing is sent before the transaction has ended. By default a 2xx or 3xx
 // commits the handler's writes and is stored; every other status, and a panic,
-// undoes them and is forgotten, so that a retry runs again. [Policy] decides
-// otherwise. A replay carries Idempotency-Replayed: true.
+// undoes them and is forgotten, so that a retry runs again. A [Policy] decides
+// otherwise: it may keep final refusals, and [Stripe] is one that keeps errors
+// and speaks as that API does. What is transient is never kept.
+//
+// What is stored is replayed byte for byte, with its status and headers. A replay
+// carries Idempotency-Replayed: true. Stored replies carry Idempotency-Expires,
+// the HTTP date up to which they are replayed.
 //
 // Some headers are of one sending and not of the reply. They are neither stored
 // nor replayed, though the first client gets them: Set-Cookie, Authorization,
-// Date, and those of the connection. Trailers are not sent at all.
+// Authentication-Info, Date, and those of the connection. [Config.AllowHeaders]
+// and [Config.DenyHeaders] say more. Content-Encoding is stored with the body, so
+// compress outside of the middleware: a retry may accept other codings.
 //
 // # What the handler gets
 //
 // Its own copy of the request, with the body ready to be read, and a
 // [http.ResponseWriter] that holds everything back. It cannot flush or hijack,
-// and 1xx replies are swallowed. The handler is run again when PostgreSQL has
-// undone its transaction (40001, 40P01) or the connection was lost, whatever it
-// has replied to that; what it does outside of the transaction is then done again.
+// 1xx replies are swallowed, and a reply that is longer than the store takes, has
+// trailers or switches protocols is undone and answered with a 500. For a stream
+// of events, store the request here and stream from a GET.
+//
+// The handler is run again when PostgreSQL has undone its transaction (40001,
+// 40P01) or the connection was lost, whatever it has replied to that; what it does
+// outside of the transaction is then done again. A call to another service takes
+// a key of [idemtx.DownstreamKey] for [Request], which is the same in each run.
+//
+// # Frameworks
+//
+// Any router of net/http takes a [Middleware], and so does one that wraps
+// net/http's handlers. Two things are to be seen to: that an error which the
+// framework answers later is answered before the middleware looks, or it sees an
+// empty 200 and commits; and that the handler can be run again, as a chain that
+// counts its steps cannot. Wrap the route's handler and not the chain, or use
+// [Protection], which also serves what is not net/http, and handlers that work in
+// [idemtx.DoTx] or [idemtx.DoPool]. The module
+// github.com/idemtx/idemtx/interop does so for chi, echo, gin and fiber.
 //
 // # Which requests are the same
 //
 // Those of one scope and key. They must then agree in method, path, query and
 // media type, and in the body: as JSON when the media type is application/json or
 // ends in +json, so that member order and white space do not matter, and byte for
-// byte otherwise. Host and other headers do not count.
+// byte otherwise: a form with files has to be sent again with the same boundary,
+// and a compressed body compressed in the same way. Content-Encoding counts. Host
+// and other headers do not.
 //
 // A body that says it is JSON and is not, that names a member twice in one object,
 // or that holds a number no double can, is refused before the handler sees it:

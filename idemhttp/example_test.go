@@ -1,29 +1,32 @@
 package idemhttp_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 
 	"github.com/idemtx/idemtx/idemhttp"
 	"github.com/idemtx/idemtx/idemtx"
 	"github.com/idemtx/idemtx/scope"
 )
 
+// customer is whose keys the requests of an example have.
+func customer(r *http.Request) (scope.Scope, error) {
+	user, _, ok := r.BasicAuth() // which something before it has checked
+	if !ok {
+		return scope.Scope{}, errors.New("nobody is signed in")
+	}
+	return scope.New("", user)
+}
+
 // The handler's row and its reply are committed together. A retry gets the same
 // reply, and there is one order.
 func ExampleMiddleware() {
 	var store *idemtx.Store // from idemtx.New
 	mount := func(mux *http.ServeMux) {
-		protect := idemhttp.Middleware(store, idemhttp.Config{
-			Scope: func(r *http.Request) (scope.Scope, error) {
-				user, _, ok := r.BasicAuth() // which something before it has checked
-				if !ok {
-					return scope.Scope{}, errors.New("nobody is signed in")
-				}
-				return scope.New("", user)
-			},
-		})
+		protect := idemhttp.Middleware(store, idemhttp.Config{Scope: customer})
 		mux.Handle("POST /orders", protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			var id int64
 			err := idemhttp.Tx(r.Context()).
@@ -53,6 +56,49 @@ func ExamplePolicy() {
 	// Output:
 	// true
 	// true
+}
+
+// A handler that cannot work in one transaction uses pool mode: it calls another
+// service, and is run again should the process die meanwhile. The key that it
+// hands on is the same then.
+func ExampleProtection_Check() {
+	var store *idemtx.Store // from idemtx.New
+	var capture func(ctx context.Context, key string) (receipt []byte, err error)
+	p := idemhttp.New(store, idemhttp.Config{Scope: customer})
+	serve := func(w http.ResponseWriter, r *http.Request) {
+		request, err := p.Check(r)
+		if err != nil {
+			p.Refuse(r, request, err).Send(w)
+			return
+		}
+		reply, err := idemtx.DoPool(r.Context(), store, request, func(ctx context.Context) (idemhttp.Response, error) {
+			key, err := idemtx.DownstreamKey(request, "capture")
+			if err != nil {
+				return idemhttp.Response{}, err
+			}
+			receipt, err := capture(ctx, key)
+			return idemhttp.Response{Status: http.StatusCreated, Body: receipt}, err
+		})
+		if err != nil {
+			p.Refuse(r, request, err).Send(w)
+			return
+		}
+		p.Answer(reply).Send(w)
+	}
+	_ = serve
+}
+
+// A payment API that answers as Stripe does. Its keys are UUIDs, and an id of the
+// exchange is not replayed.
+func ExampleConfig() {
+	var store *idemtx.Store // from idemtx.New
+	protect := idemhttp.Middleware(store, idemhttp.Config{
+		Scope:       customer,
+		Policy:      idemhttp.Stripe,
+		KeyFormat:   regexp.MustCompile(`(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`),
+		DenyHeaders: []string{"X-Request-Id"},
+	})
+	_ = protect
 }
 
 // A framework that is not net/http reads the key, and calls idemtx.Do itself.

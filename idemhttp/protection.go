@@ -1,9 +1,9 @@
 package idemhttp
 
 import (
+	"maps"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/idemtx/idemtx/idemtx"
 )
@@ -84,7 +84,8 @@ func (p *Protection) Protects(r *http.Request) bool {
 // connection: a slow client holds none. It reads the body and puts one in its
 // place that can be read from the beginning.
 //
-// What to answer to its error is told by [Protection.Refuse].
+// What to answer then is told by [Protection.Answer], and by [Protection.Refuse] of
+// its error or theirs.
 func (p *Protection) Check(r *http.Request) (idemtx.Request, error) {
 	request, body, err := p.read(nil, r)
 	if err == nil {
@@ -118,17 +119,26 @@ func (p *Protection) do(w http.ResponseWriter, r *http.Request, handle handler) 
 		return h.last
 	case err != nil:
 		return p.Refuse(r, request, err)
-	case answer.Replayed:
-		answer.Value.Header.Set(p.config.Policy.ReplayedHeader, "true")
-		return answer.Value.until(answer.ExpiresAt)
+	case !answer.Replayed:
+		answer.Value = h.last // with what is not stored
 	}
-	return h.last.until(answer.ExpiresAt) // answer.Value is without what is not stored
+	return p.Answer(answer)
 }
 
-// until tells how long the response is replayed, to the second below.
-func (r Response) until(t time.Time) Response {
-	r.Header.Set(expiresHeader, t.UTC().Format(http.TimeFormat))
-	return r
+// Answer is the response of a reply of [idemtx.Do], [idemtx.DoTx] or
+// [idemtx.DoPool], with the headers that tell whether it is a replay and until
+// when it is kept, to the second below. After DoTx the caller's transaction has to
+// be committed before it is sent.
+func (p *Protection) Answer(reply idemtx.Reply[Response]) Response {
+	response := reply.Value
+	response.Header = make(http.Header, len(reply.Value.Header)+2)
+	maps.Copy(response.Header, reply.Value.Header)
+	response.Header.Set(expiresHeader, reply.ExpiresAt.UTC().Format(http.TimeFormat))
+	response.Header.Del(p.config.Policy.ReplayedHeader)
+	if reply.Replayed {
+		response.Header.Set(p.config.Policy.ReplayedHeader, "true")
+	}
+	return response
 }
 
 // read makes of r what the store has to know, and returns its body. The body

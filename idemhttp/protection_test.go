@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -348,6 +349,25 @@ func TestCheckLeavesTheBody(t *testing.T) {
 	require.ErrorAs(t, err, &problem)
 	require.Equal(t, "key_missing", problem.Name)
 	require.Zero(t, dials.Load())
+}
+
+// TestAnswer tells of a reply what the client cannot know, and writes to nobody's
+// headers.
+func TestAnswer(t *testing.T) {
+	t.Parallel()
+	store, _ := unreachable(t)
+	p := idemhttp.New(store, idemhttp.Config{Scope: someone})
+	reply := idemtx.Reply[idemhttp.Response]{
+		Value:     idemhttp.Response{Status: 201, Header: http.Header{"Idempotency-Replayed": {"so"}}},
+		ExpiresAt: time.Date(2026, 11, 24, 23, 59, 59, 999_999_999, time.FixedZone("", 3600)),
+	}
+	want := http.Header{"Idempotency-Expires": {"Tue, 24 Nov 2026 22:59:59 GMT"}}
+	require.Equal(t, idemhttp.Response{Status: 201, Header: want}, p.Answer(reply))
+	reply.Replayed = true
+	want.Set("Idempotency-Replayed", "true")
+	require.Equal(t, idemhttp.Response{Status: 201, Header: want}, p.Answer(reply))
+	require.Equal(t, http.Header{"Idempotency-Replayed": {"so"}}, reply.Value.Header)
+	require.NotPanics(t, func() { p.Answer(idemtx.Reply[idemhttp.Response]{}) })
 }
 
 // TestDoWithoutProtection hands the request on as it is.

@@ -2,6 +2,7 @@ package idemhttp
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 // [idemtx.DoTx] and [idemtx.DoPool]: status and body are stored byte for byte,
 // and the headers but for those of one sending, such as Set-Cookie.
 type Response struct {
-	Status int // 200 to 999; in what a handler returns to [Protection.Do], 0 is 200
+	Status int // 200 to 999; 0 is 200
 	Header http.Header
 	Body   []byte
 }
@@ -33,9 +34,7 @@ var (
 
 // complete is r as it will be sent, in answer to a request with that method.
 func (p *Protection) complete(r Response, method string) (Response, error) {
-	if r.Status == 0 {
-		r.Status = http.StatusOK
-	}
+	r.Status = cmp.Or(r.Status, http.StatusOK)
 	for name := range r.Header {
 		if isTrailer(name) {
 			return Response{}, errTrailers
@@ -77,7 +76,7 @@ func (r Response) Send(w http.ResponseWriter) {
 	if len(r.Body) > 0 {
 		header.Set("Content-Length", strconv.Itoa(len(r.Body)))
 	}
-	w.WriteHeader(r.Status)
+	w.WriteHeader(cmp.Or(r.Status, http.StatusOK))
 	if len(r.Body) > 0 {
 		_, _ = w.Write(r.Body) // a client that is gone sends its request again
 	}
@@ -103,7 +102,7 @@ func (r Response) MarshalReply() (json.RawMessage, []byte, error) {
 	for name, values := range storable(r.Header) {
 		header[widen(name)] = mapped(values, widen)
 	}
-	response, err := json.Marshal(record{Version: version, Status: r.Status, Header: header})
+	response, err := json.Marshal(record{Version: version, Status: cmp.Or(r.Status, http.StatusOK), Header: header})
 	return response, r.Body, err
 }
 

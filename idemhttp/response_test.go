@@ -132,3 +132,12 @@ func TestAReplyThatHasNoBodyHasNoLength(t *testing.T) {
 		require.Empty(t, w.Header())
 	}
 }
+
+func TestNoStatusIs200(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	Response{Body: []byte("hello")}.Send(w)
+	require.Equal(t, http.StatusOK, w.Code)
+	require.Equal(t, http.Header{"Content-Length": {"5"}}, w.Result().Header)
+	require.Equal(t, http.StatusOK, restored(t, Response{}).Status)
+}
