@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"github.com/idemtx/idemtx/scope"
@@ -51,7 +52,12 @@ func (s *Store) prepare(c *call, r Request) error {
 	return nil
 }
 
-func idOf(sc scope.Scope, key string) keyID { return keyID{scope: sc.Key(), key: key} }
+// idOf copies the key, as a scope has: the line in this process still has them
+// when the caller has returned, and some frameworks' strings are memory that the
+// next request is written into.
+func idOf(sc scope.Scope, key string) keyID {
+	return keyID{scope: sc.Key(), key: strings.Clone(key)}
+}
 
 // keyLock is the advisory lock on a key. Its composition is frozen: two
 // releases that disagreed would not exclude each other.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/stretchr/testify/require"
@@ -166,4 +167,15 @@ func TestALeaseNeverHasLessThanNothingLeft(t *testing.T) {
 	ended := -0.000004 // between the two clock_timestamp() of look.sql
 	_, err := new(call).judge(&row{Live: true, Fingerprint: make([]byte, 32), LeaseLeft: &ended}, Rerun)
 	require.Equal(t, &InFlightError{}, err)
+}
+
+// TestAKeyOutlivesItsMemory: a framework may write its next request over it.
+func TestAKeyOutlivesItsMemory(t *testing.T) {
+	t.Parallel()
+	memory := []byte("owner key")
+	owner, err := scope.New("", unsafe.String(&memory[0], 5))
+	require.NoError(t, err)
+	id := idOf(owner, unsafe.String(&memory[6], 3))
+	copy(memory, "XXXXXXXXX")
+	require.Equal(t, keyID{scope: "owner", key: "key"}, id)
 }
