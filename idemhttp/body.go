@@ -16,7 +16,12 @@ var errBodyTaken = errors.New("idemtx: the request's body was read before the mi
 // connection closed when that is too long.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
-		return nil, bodyTooLarge // unread, so that a client that waits for 100 Continue keeps it
+		// Unread, so that a client that waits for 100 Continue keeps it. HTTP/1.1
+		// would wait for the rest before it answers, unless the connection ends.
+		if w != nil && r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close")
+		}
+		return nil, bodyTooLarge
 	}
 	if r.Body == nil { // net/http serves none, tests do
 		return nil, nil

@@ -78,7 +78,8 @@ func (h *handling) decide(seen *witness, err error) Decision {
 // kept is the last response without what the configuration leaves out.
 func (h *handling) kept() Response {
 	kept := h.last
-	kept.Header = h.protection.config.storable(kept.Header)
+	// In this order: what Connection names is not stored, though Connection is not allowed.
+	kept.Header = h.protection.config.storable(storable(kept.Header))
 	return kept
 }
 

@@ -6,10 +6,6 @@ import (
 	"strings"
 )
 
-// neverSent are headers that a handler may set and a whole response of known
-// length cannot have, and those that are the middleware's own to say.
-var neverSent = set("Transfer-Encoding", expiresHeader)
-
 // neverStored are headers that are of one sending and not of the reply: secrets
 // of the moment, its date, and those of the connection.
 var neverStored = set(
@@ -18,6 +14,10 @@ var neverStored = set(
 	"Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info",
 	"Transfer-Encoding", "Trailer",
 )
+
+// framing are headers that tell where a response ends. A client that is told two
+// ends reads two responses.
+var framing = set("Content-Length", "Transfer-Encoding", "Trailer")
 
 // ofTheBody are headers without which the body is another one.
 var ofTheBody = set("Content-Type", "Content-Encoding", "Content-Length")

@@ -83,6 +83,28 @@ func TestA5xxOfAMomentIsNotKept(t *testing.T) {
 	require.Equal(t, Forget, h.decide(new(witness), errors.New("cannot be kept")))
 }
 
+// TestAPolicyCannotChangeTheReply by way of the headers it is shown.
+func TestAPolicyCannotChangeTheReply(t *testing.T) {
+	t.Parallel()
+	policy := Policy{Decide: func(_ int, header http.Header) Decision {
+		header.Set("X-Own", "changed")
+		return Commit
+	}}
+	h := &handling{protection: &Protection{config: Config{Policy: policy}.withDefaults()}}
+	h.last = Response{Status: 200, Header: http.Header{"X-Own": {"1"}}}
+	require.Equal(t, Commit, h.decide(new(witness), nil))
+	require.Equal(t, "1", h.last.Header.Get("X-Own"))
+}
+
+// TestDeniedHeadersReachTheFirstClient alone.
+func TestDeniedHeadersReachTheFirstClient(t *testing.T) {
+	t.Parallel()
+	h := &handling{protection: &Protection{config: Config{DenyHeaders: []string{"x-own"}}.withDefaults()}}
+	h.last = Response{Status: 200, Header: http.Header{"X-Own": {"1"}}}
+	require.Empty(t, h.kept().Header)
+	require.Equal(t, "1", h.last.Header.Get("X-Own"))
+}
+
 func TestADecisionThatWasNotMadeKeepsNothing(t *testing.T) {
 	t.Parallel()
 	var none Decision

@@ -121,6 +121,8 @@ func (p *Protection) do(w http.ResponseWriter, r *http.Request, handle handler) 
 		return p.Refuse(r, request, err)
 	case !answer.Replayed:
 		answer.Value = h.last // with what is not stored
+	case r.Method != http.MethodHead:
+		answer.Value.Header.Del("Content-Length") // that of the body is Send's to tell
 	}
 	return p.Answer(answer)
 }

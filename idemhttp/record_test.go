@@ -289,6 +289,19 @@ func implements[T any](w http.ResponseWriter) bool {
 	return ok
 }
 
+// TestAGuessedTypeIsStored: a later release may guess another.
+func TestAGuessedTypeIsStored(t *testing.T) {
+	t.Parallel()
+	rec := &recorder{header: make(http.Header), room: 10}
+	_, err := io.WriteString(rec, "<!DOCTYPE")
+	require.NoError(t, err)
+	_, err = rec.Write([]byte(">"))
+	require.NoError(t, err)
+	response, err := rec.finish()
+	require.NoError(t, err)
+	require.Equal(t, "text/plain; charset=utf-8", response.Header.Get("Content-Type"))
+}
+
 func TestTrailersAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, set := range []func(w http.ResponseWriter){

@@ -53,7 +53,7 @@ func (p *Protection) complete(r Response, method string) (Response, error) {
 		r.Header = make(http.Header)
 	}
 	r.Header = without(oneLine(r.Header), func(name string) bool {
-		return neverSent[name] || name == p.config.Policy.ReplayedHeader || name == "Content-Length"
+		return framing[name] || name == expiresHeader || name == p.config.Policy.ReplayedHeader
 	})
 	// Without a body, HEAD may still tell the length of the one GET would get.
 	if method == http.MethodHead && len(r.Body) == 0 && length != "" {
@@ -67,14 +67,17 @@ func (p *Protection) complete(r Response, method string) (Response, error) {
 // unless the response has them, too; Set-Cookie and Vary add up.
 func (r Response) Send(w http.ResponseWriter) {
 	header := w.Header()
-	for name, values := range r.Header {
+	for name, values := range without(oneLine(r.Header), func(name string) bool { return framing[name] }) {
 		if name == "Set-Cookie" || name == "Vary" {
 			values = append(header[name], values...)
 		}
 		header[name] = values
 	}
-	if len(r.Body) > 0 {
+	switch length, err := strconv.ParseUint(r.Header.Get("Content-Length"), 10, 63); {
+	case len(r.Body) > 0:
 		header.Set("Content-Length", strconv.Itoa(len(r.Body)))
+	case err == nil: // to HEAD, of the body that GET would get
+		header.Set("Content-Length", strconv.FormatUint(length, 10))
 	}
 	w.WriteHeader(cmp.Or(r.Status, http.StatusOK))
 	if len(r.Body) > 0 {
@@ -98,11 +101,15 @@ var errRecord = errors.New("idemtx: the stored reply is not one of idemhttp's, o
 
 // MarshalReply returns what is stored, without what is of one sending.
 func (r Response) MarshalReply() (json.RawMessage, []byte, error) {
+	r.Status = cmp.Or(r.Status, http.StatusOK)
+	if r.Status < 200 || r.Status > 999 {
+		return nil, nil, errStatus // which UnmarshalReply would not take back
+	}
 	header := make(map[string][]string, len(r.Header))
 	for name, values := range storable(r.Header) {
 		header[widen(name)] = mapped(values, widen)
 	}
-	response, err := json.Marshal(record{Version: version, Status: cmp.Or(r.Status, http.StatusOK), Header: header})
+	response, err := json.Marshal(record{Version: version, Status: r.Status, Header: header})
 	return response, r.Body, err
 }
 
@@ -119,7 +126,7 @@ func (r *Response) UnmarshalReply(response json.RawMessage, body []byte) error {
 	for name, values := range stored.Header {
 		header[narrow(name)] = mapped(values, narrow)
 	}
-	*r = Response{stored.Status, oneLine(header), bytes.Clone(body)}
+	*r = Response{stored.Status, storable(oneLine(header)), bytes.Clone(body)} // whoever has written the row
 	return nil
 }
 
