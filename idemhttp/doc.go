@@ -14,6 +14,14 @@
 //		...
 //	}
 //
+// # The client
+//
+// [Transport] is the other side: an [http.RoundTripper] that gives a request its
+// key once and sends it again, with that key, until there is an answer. It works
+// with any server that follows the draft of the header,
+// draft-ietf-httpapi-idempotency-key-header-07. Of the problems below it takes
+// in_flight and unavailable for "not yet", and all others for the answer.
+//
 // # What the client gets
 //
 // Nothing is sent before the transaction has ended. By default a 2xx or 3xx
