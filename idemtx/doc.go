@@ -64,6 +64,12 @@
 // kind, the second reply cannot be written, its work is undone, and the first
 // reply is the answer.
 //
+// # Other services
+//
+// No rollback undoes a call to another service. [DownstreamKey] is the key to
+// call it with: the same each time the handler runs, so that the service does its
+// work once.
+//
 // # Isolation
 //
 // All levels are supported, through [Config.TxOptions]. Under READ COMMITTED a

@@ -117,7 +117,11 @@ func ExampleDoPool() {
 		provider func(ctx context.Context, key string) (receipt, error),
 	) (receipt, error) {
 		reply, err := idemtx.DoPool(ctx, store, r, func(ctx context.Context) (receipt, error) {
-			return provider(ctx, "charge-"+r.Key)
+			key, err := idemtx.DownstreamKey(r, "charge")
+			if err != nil {
+				return receipt{}, err
+			}
+			return provider(ctx, key)
 		})
 		if errors.Is(err, idemtx.ErrOutcomeUnknown) {
 			log.Print("the charge was made and its receipt is not stored")
