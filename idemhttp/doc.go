@@ -31,8 +31,10 @@
 // and speaks as that API does. What is transient is never kept.
 //
 // What is stored is replayed byte for byte, with its status and headers. A replay
-// carries Idempotency-Replayed: true. Stored replies carry Idempotency-Expires,
-// the HTTP date up to which they are replayed.
+// carries Idempotency-Replayed: true. A reply is kept for 24 hours, or
+// [idemtx.Config.TTL]; after that its key is as good as new, or refused, by
+// [idemtx.Config.OnExpired]. Stored replies carry Idempotency-Expires, the HTTP
+// date up to which they are replayed.
 //
 // Some headers are of one sending and not of the reply. They are neither stored
 // nor replayed, though the first client gets them: Set-Cookie, Authorization,
@@ -69,9 +71,9 @@
 // Those of one scope and key. They must then agree in method, path, query and
 // media type, and in the body: as JSON when the media type is application/json or
 // ends in +json, so that member order and white space do not matter, and byte for
-// byte otherwise: a form with files has to be sent again with the same boundary,
-// and a compressed body compressed in the same way. Content-Encoding counts. Host
-// and other headers do not.
+// byte otherwise: a client that builds a multipart form again, with another
+// boundary, or compresses a body in another way, sends another request.
+// Content-Encoding counts. Host and other headers do not.
 //
 // A body that says it is JSON and is not, that names a member twice in one object,
 // or that holds a number no double can, is refused before the handler sees it:
