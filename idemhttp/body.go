@@ -12,21 +12,15 @@ import (
 
 var errBodyTaken = errors.New("idemtx: the request's body was read before the middleware, which cannot compare it then")
 
-// readBody reads the whole body. Like [http.MaxBytesReader], it has the
-// connection closed when that is too long.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+// readBody reads the whole body.
+func readBody(r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
-		// Unread, so that a client that waits for 100 Continue keeps it. HTTP/1.1
-		// would wait for the rest before it answers, unless the connection ends.
-		if w != nil && r.ProtoMajor == 1 {
-			w.Header().Set("Connection", "close")
-		}
-		return nil, bodyTooLarge
+		return nil, bodyTooLarge // unread, so that a client that waits for 100 Continue keeps it
 	}
 	if r.Body == nil { // net/http serves none, tests do
 		return nil, nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

@@ -123,7 +123,7 @@ func TestPayload(t *testing.T) {
 func TestReadBody(t *testing.T) {
 	t.Parallel()
 	read := func(r *http.Request) (string, error) {
-		body, err := readBody(httptest.NewRecorder(), r, 5)
+		body, err := readBody(r, 5)
 		return string(body), err
 	}
 	body, err := read(post("/", "", "12345"))

@@ -76,7 +76,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	allowed, denied map[string]bool // of the two lists
-	format          *regexp.Regexp  // KeyFormat for the whole key
+	format          *regexp.Regexp  // KeyFormat, for its longest match
 }
 
 func (c Config) withDefaults() Config {
@@ -90,7 +90,8 @@ func (c Config) withDefaults() Config {
 	c.Policy = c.Policy.withDefaults()
 	c.allowed, c.denied = set(c.AllowHeaders...), set(c.DenyHeaders...)
 	if c.KeyFormat != nil {
-		c.format = regexp.MustCompile("^(?:" + c.KeyFormat.String() + ")$") // it compiled without
+		c.format = regexp.MustCompile(c.KeyFormat.String()) // a copy, which the next line changes
+		c.format.Longest()
 	}
 	return c
 }
@@ -110,4 +111,6 @@ func (c *Config) mustBeValid() {
 }
 
 // takes tells whether a key is of the form that clients are asked for.
-func (c *Config) takes(key string) bool { return c.format == nil || c.format.MatchString(key) }
+func (c *Config) takes(key string) bool {
+	return c.format == nil || slices.Equal(c.format.FindStringIndex(key), []int{0, len(key)})
+}

@@ -37,13 +37,24 @@ func TestHeadersThatAreStored(t *testing.T) {
 	}
 }
 
-// TestAKeyFormatIsOfTheWholeKey, without anchors and with alternatives.
+// TestAKeyFormatIsOfTheWholeKey, without anchors, and whichever alternative comes
+// first.
 func TestAKeyFormatIsOfTheWholeKey(t *testing.T) {
 	t.Parallel()
-	c := Config{KeyFormat: regexp.MustCompile(`[0-9]{4}|x`)}.withDefaults()
-	for key, want := range map[string]bool{"1234": true, "x": true, "12345": false, "a1234": false, "xx": false, "1234\n": false} {
-		require.Equal(t, want, c.takes(key), key)
+	for format, keys := range map[string]map[string]bool{
+		`[0-9]{4}|x`: {"1234": true, "x": true, "12345": false, "a1234": false, "xx": false, "x1234": false},
+		`a|ab`:       {"a": true, "ab": true, "abb": false},
+		`^[a-z]+$`:   {"ab": true, "ab1": false},
+		`\Qa.b`:      {"a.b": true, "axb": false},
+		`(?i)ab`:     {"AB": true},
+	} {
+		given := regexp.MustCompile(format)
+		c := Config{KeyFormat: given}.withDefaults()
+		for key, want := range keys {
+			require.Equal(t, want, c.takes(key), "%s %s", format, key)
+		}
+		require.Equal(t, regexp.MustCompile(format), given, "it is the caller's")
 	}
-	c = Config{}.withDefaults()
+	c := Config{}.withDefaults()
 	require.True(t, c.takes("anything"))
 }

@@ -34,6 +34,11 @@ func (p *Protection) Refuse(r *http.Request, request idemtx.Request, err error) 
 	if problem.RetryAfter > 0 {
 		header.Set("Retry-After", seconds(problem.RetryAfter))
 	}
+	if problem.Name == bodyTooLarge.Name && r.ProtoMajor == 1 {
+		// Otherwise the server waits for the rest of the body before it answers. In
+		// HTTP/2 this would end the other requests on the connection.
+		header.Set("Connection", "close")
+	}
 	response.Header = header
 	return response
 }

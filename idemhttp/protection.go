@@ -59,7 +59,7 @@ func (p *Protection) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		p.do(w, r, func(r *http.Request) (Response, error) {
+		p.do(r, func(r *http.Request) (Response, error) {
 			rec := &recorder{header: make(http.Header), room: p.limit}
 			next.ServeHTTP(rec, r)
 			return rec.finish()
@@ -87,7 +87,7 @@ func (p *Protection) Protects(r *http.Request) bool {
 // What to answer then is told by [Protection.Answer], and by [Protection.Refuse] of
 // its error or theirs.
 func (p *Protection) Check(r *http.Request) (idemtx.Request, error) {
-	request, body, err := p.read(nil, r)
+	request, body, err := p.read(r)
 	if err == nil {
 		r.Body = reader(body)
 	}
@@ -104,11 +104,11 @@ func (p *Protection) Do(r *http.Request, handle func(r *http.Request) Response) 
 	if !p.Protects(r) {
 		return handle(r)
 	}
-	return p.do(nil, r, func(r *http.Request) (Response, error) { return handle(r), nil })
+	return p.do(r, func(r *http.Request) (Response, error) { return handle(r), nil })
 }
 
-func (p *Protection) do(w http.ResponseWriter, r *http.Request, handle handler) Response {
-	request, body, err := p.read(w, r)
+func (p *Protection) do(r *http.Request, handle handler) Response {
+	request, body, err := p.read(r)
 	if err != nil {
 		return p.Refuse(r, request, err)
 	}
@@ -146,7 +146,7 @@ func (p *Protection) Answer(reply idemtx.Reply[Response]) Response {
 // read makes of r what the store has to know, and returns its body. The body
 // comes last: a client that waits for 100 Continue has sent none when the rest is
 // refused.
-func (p *Protection) read(w http.ResponseWriter, r *http.Request) (request idemtx.Request, body []byte, err error) {
+func (p *Protection) read(r *http.Request) (request idemtx.Request, body []byte, err error) {
 	values := r.Header.Values(keyHeader)
 	if len(values) == 0 {
 		return request, nil, keyMissing
@@ -157,7 +157,7 @@ func (p *Protection) read(w http.ResponseWriter, r *http.Request) (request idemt
 	if request.Scope, err = p.config.Scope(r); err != nil || request.Scope.IsZero() {
 		return request, nil, unauthenticated
 	}
-	if body, err = readBody(w, r, p.config.MaxBodyBytes); err != nil {
+	if body, err = readBody(r, p.config.MaxBodyBytes); err != nil {
 		return request, nil, err
 	}
 	c := contentOf(r)
