@@ -17,10 +17,11 @@ const (
 // Middleware returns what makes a handler idempotent, with the replies in s. The
 // package documentation says what client and handler get.
 //
-// It belongs inside of what authenticates, limits the rate, compresses and logs,
-// and outside of what does the work. Routes that need another [Config] get a
-// Middleware of their own. Where two of one store are nested, the inner does
-// nothing.
+// It belongs inside of what authenticates, limits the rate, compresses, logs and
+// recovers from panics, and outside of what does the work: of a panic that was
+// recovered inside, it sees no more than the reply that had been written before.
+// Routes that need another [Config] get a Middleware of their own. Where two of one
+// store are nested, the inner does nothing.
 //
 // Like net/http, it panics on what only a programming error can be; see [New].
 func Middleware(s *idemtx.Store, c Config) func(http.Handler) http.Handler {
