@@ -37,8 +37,12 @@ func TestOperation(t *testing.T) {
 		{"http://other.example/orders?b=2&a=1", "", "POST /orders?" + query + " "},
 		{"/orders", "application/json", "POST /orders application/json"},
 		{"/orders", "Application/JSON; charset=utf-8", "POST /orders application/json"},
-		{"/orders", "text/plain; charset=", "POST /orders text/plain"},
-		{"/orders", "no type at all", "POST /orders "},
+		{"/orders", "text/plain", "POST /orders text/plain"},
+		{"/orders", "text/plain; charset=utf-8", "POST /orders text/plain;" + hashed("text/plain; charset=utf-8")},
+		{"/orders", "Text/plain;charset=\"utf-8\"", "POST /orders text/plain;" + hashed("text/plain; charset=utf-8")},
+		{"/orders", "text/plain; charset=", "POST /orders text/plain;" + hashed("text/plain; charset=")},
+		{"/orders", "text/plain; a=1; a=2", "POST /orders " + hashed("text/plain; a=1; a=2")},
+		{"/orders", "no type at all", "POST /orders " + hashed("no type at all")},
 	} {
 		r := post(test.target, test.contentType, "")
 		require.Equal(t, test.want, operation(r, contentOf(r)), test)
@@ -111,6 +115,11 @@ func TestPayload(t *testing.T) {
 		{"application/json", "gzip", `{"a": 1}`, idemtx.Raw(`{"a": 1}`)},
 		{"application/json", "", "", idemtx.Raw("")},
 		{"application/json-seq", "", `1`, idemtx.Raw(`1`)},
+		{"text/plain; note=json", "", `1`, idemtx.Raw(`1`)},
+		{"application/json;", "", `1`, json.RawMessage(`1`)},
+		{"application/json, application/json", "", `1`, json.RawMessage(`1`)},
+		{"APPLICATION/JSON charset=utf-8", "", `1`, json.RawMessage(`1`)},
+		{"application/json; a=1; a=2", "", `1`, json.RawMessage(`1`)},
 		{"text/plain", "", `{"a": 1}`, idemtx.Raw(`{"a": 1}`)},
 		{"", "", `{"a": 1}`, idemtx.Raw(`{"a": 1}`)},
 	} {
@@ -159,5 +168,14 @@ func TestReadBody(t *testing.T) {
 	taken.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	require.NoError(t, taken.ParseForm())
 	_, err = read(taken)
+	require.ErrorIs(t, err, errBodyTaken)
+	taken.ContentLength = -1
+	_, err = read(taken)
+	require.ErrorIs(t, err, errBodyTaken, "a form of unknown length")
+
+	begun := post("/", "", "1234")
+	_, err = begun.Body.Read(make([]byte, 2))
+	require.NoError(t, err)
+	_, err = read(begun)
 	require.ErrorIs(t, err, errBodyTaken)
 }

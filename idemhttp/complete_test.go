@@ -69,7 +69,7 @@ func TestACompleteResponse(t *testing.T) {
 		require.ErrorIs(t, err, errStatus)
 	}
 	given := http.Header{
-		"Content-Length":       {"3"},
+		"Content-Length":       {"5"},
 		"transfer-encoding":    {"chunked"},
 		"idempotency-replayed": {"true"},
 		"Idempotency-Expires":  {"never"},
@@ -84,9 +84,9 @@ func TestACompleteResponse(t *testing.T) {
 
 	got, err = p.complete(Response{Header: given}, http.MethodHead)
 	require.NoError(t, err)
-	require.Equal(t, "3", got.Header.Get("Content-Length"))
+	require.Equal(t, "5", got.Header.Get("Content-Length"))
 
-	got, err = p.complete(Response{Header: given}, http.MethodPost)
+	got, err = p.complete(Response{Status: http.StatusNotModified, Header: given}, http.MethodPost)
 	require.NoError(t, err)
 	require.Empty(t, got.Header.Get("Content-Length"))
 
@@ -97,4 +97,21 @@ func TestACompleteResponse(t *testing.T) {
 	got, err = p.complete(Response{}, http.MethodPost)
 	require.NoError(t, err)
 	require.Equal(t, Response{Status: http.StatusOK, Header: http.Header{}}, got)
+}
+
+// TestHalfABodyIsNoReply: net/http would have cut the connection, and the client
+// would know.
+func TestHalfABodyIsNoReply(t *testing.T) {
+	t.Parallel()
+	for _, length := range []string{"0", "4", "6"} {
+		r := Response{Header: http.Header{"Content-Length": {length}}, Body: []byte("hello")}
+		_, err := unlimited.complete(r, http.MethodPost)
+		require.ErrorIs(t, err, errLength)
+		require.ErrorIs(t, err, idemtx.ErrReplyNotStorable)
+	}
+	for _, length := range []string{"5", "-1", "a", ""} {
+		r := Response{Header: http.Header{"Content-Length": {length}}, Body: []byte("hello")}
+		_, err := unlimited.complete(r, http.MethodPost)
+		require.NoError(t, err, length)
+	}
 }

@@ -47,13 +47,15 @@ type Config struct {
 
 	// AllowHeaders are the headers of a response that are stored and replayed, in
 	// any spelling, beside Content-Type and Content-Encoding, which go with the
-	// body. The first client gets all of them.
+	// body. The first client gets all of them. What is of one sending, such as
+	// Set-Cookie, is not stored although it is named here.
 	//
 	// Defaults to nil: all but those of one sending; see the package documentation.
 	AllowHeaders []string
 
 	// DenyHeaders are further headers of a response that are neither stored nor
-	// replayed, such as X-Request-Id.
+	// replayed, such as X-Request-Id. Those that go with the body are, although they
+	// are named here.
 	DenyHeaders []string
 
 	// Policy decides which replies commit, are kept, or are forgotten, and in

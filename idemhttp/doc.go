@@ -28,7 +28,7 @@
 // commits the handler's writes and is stored; every other status, and a panic,
 // undoes them and is forgotten, so that a retry runs again. A [Policy] decides
 // otherwise: it may keep final refusals, and [Stripe] is one that keeps errors
-// and speaks as that API does. What is transient is never kept.
+// and speaks as that API does. What says that it is transient is never kept.
 //
 // What is stored is replayed byte for byte, with its status and headers. A replay
 // carries Idempotency-Replayed: true. A reply is kept for 24 hours, or
@@ -46,14 +46,20 @@
 //
 // Its own copy of the request, with the body ready to be read, and a
 // [http.ResponseWriter] that holds everything back. It cannot flush or hijack,
-// 1xx replies are swallowed, and a reply that is longer than the store takes, has
-// trailers or switches protocols is undone and answered with a 500. For a stream
-// of events, store the request here and stream from a GET.
+// 1xx replies are swallowed, and a reply that is longer than the store takes, is
+// not as long as its Content-Length says, has trailers or switches protocols is
+// undone and answered with a 500. For a stream of events, store the request here
+// and stream from a GET.
 //
 // The handler is run again when PostgreSQL has undone its transaction (40001,
 // 40P01) or the connection was lost, whatever it has replied to that; what it does
 // outside of the transaction is then done again. A call to another service takes
 // a key of [idemtx.DownstreamKey] for [Request], which is the same in each run.
+// What is sent through Tx(ctx).Conn() or LargeObjects is a part of the transaction,
+// but why it fails is not seen.
+//
+// A handler that is left behind in the middle of a statement, as by
+// [http.TimeoutHandler], is waited for until that ends, and cannot send another.
 //
 // # Frameworks
 //
@@ -68,16 +74,20 @@
 //
 // # Which requests are the same
 //
-// Those of one scope and key. They must then agree in method, path, query and
-// media type, and in the body: as JSON when the media type is application/json or
-// ends in +json, so that member order and white space do not matter, and byte for
-// byte otherwise: a client that builds a multipart form again, with another
-// boundary, or compresses a body in another way, sends another request.
-// Content-Encoding counts. Host and other headers do not.
+// Those of one scope and key. They must then agree in method, path, query,
+// Content-Type and Content-Encoding, and in the body: as JSON when the media type
+// is application/json or ends in +json, so that member order, white space and
+// parameters of the type do not matter, and byte for byte otherwise: a client that
+// builds a multipart form again, with another boundary, or compresses a body in
+// another way, sends another request. Host and other headers do not count.
 //
 // A body that says it is JSON and is not, that names a member twice in one object,
 // or that holds a number no double can, is refused before the handler sees it:
-// two parsers may read two different requests in it.
+// two parsers may read two different requests in it. So is one whose Content-Type
+// is no media type, where a reader may take it for JSON.
+//
+// What is around the middleware must leave the body unread. That it has not is
+// noticed of a form, and of a body with a length.
 //
 // # Problems
 //

@@ -74,24 +74,9 @@ func defect(err error) bool {
 		errors.Is(err, errRecord), errors.Is(err, errBodyTaken), errors.As(err, &schema):
 		return true
 	case errors.As(err, &pgErr):
-		return !passing(pgErr.Code)
+		return !passing(pgErr)
 	}
 	return false
-}
-
-// passing tells that the server will not refuse for long: by the classes of
-// PostgreSQL's appendix A, a broken connection, an undone transaction, a lack of
-// resources, an intervention, the standby of a server that is taking over, and a
-// lock that was not to be had.
-func passing(code string) bool {
-	if len(code) != 5 {
-		return false
-	}
-	switch code[:2] {
-	case "08", "40", "53", "57":
-		return true
-	}
-	return code == "25006" || code == "55P03"
 }
 
 func retryAfterOf(p Problem, err error) time.Duration {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,50 +27,35 @@ type handling struct {
 	last Response // of the last run
 }
 
-// forgottenError is a run whose response is sent though nothing of it is kept.
-// It is the cause, too, which tells the store a lost connection from a handler
-// that gave up.
-type forgottenError struct{ cause error }
-
-func (e *forgottenError) Error() string { return "idemtx: the handler's reply undoes its work" }
-func (e *forgottenError) Unwrap() error { return e.cause }
-
-func isForgotten(err error) bool {
-	var forgotten *forgottenError
-	return errors.As(err, &forgotten)
-}
+// errForgotten is the end of a run whose response is sent though nothing of it is
+// kept.
+var errForgotten = errors.New("idemtx: the handler's reply undoes its work")
 
 // run has the handler work in tx and decides what becomes of it.
 func (h *handling) run(ctx context.Context, tx pgx.Tx) (Response, error) {
-	seen := new(witness)
-	ctx = lend(ctx, h.protection.store, seen.watch(tx), h.is)
+	ctx = lend(ctx, h.protection.store, tx, h.is)
 	var err error
-	h.last, err = h.serve(h.again(ctx))
-	decision := h.decide(seen, err)
-	switch {
-	case decision == Commit && tx.Conn().PgConn().TxStatus() != 'E':
-		return h.kept(), nil
-	case undone(seen.failure):
-		// Whatever was replied was replied to that: it is no one's last word.
-		return Response{}, seen.failure
-	case err != nil:
+	if h.last, err = h.serve(h.again(ctx)); err != nil {
 		return Response{}, err
-	case decision == Commit: // the store finds out what is wrong
+	}
+	failures := failuresOf(tx)
+	switch h.decide(failures) {
+	case Commit:
 		return h.kept(), nil
-	case decision == Keep:
+	case Keep:
 		return h.kept(), idemtx.ErrRefused
 	}
-	return Response{}, &forgottenError{seen.failure}
+	if undoing := undoing(failures); undoing != nil && h.last.Status >= 500 {
+		return Response{}, undoing // what was replied to that is no one's last word
+	}
+	return Response{}, errForgotten
 }
 
-// decide asks the policy. A 5xx that may come from a moment's failure of the
-// database is not kept, whatever the policy says: it is no final one.
-func (h *handling) decide(seen *witness, err error) Decision {
-	if err != nil {
-		return Forget
-	}
+// decide asks the policy. Where a statement has failed for a reason that passes,
+// the reply may come of that, and is not kept whatever the policy says.
+func (h *handling) decide(failures []error) Decision {
 	decision := h.protection.config.Policy.decide(h.last.Status, h.last.Header.Clone())
-	if decision == Keep && h.last.Status >= 500 && seen.passing() {
+	if decision == Keep && slices.ContainsFunc(failures, ofTheMoment) {
 		return Forget
 	}
 	return decision

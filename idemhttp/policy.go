@@ -30,10 +30,12 @@ type Policy struct {
 	// Decide is told what the handler has replied and before anything is
 	// committed or sent. It may be called more than once for a request.
 	//
-	// It is not asked about what is transient, because to keep that is to repeat
-	// it to the client until the reply expires: 408, 425, 429, 502, 503 and 504
-	// are forgotten, and so is a panic. Nor is a 5xx kept after PostgreSQL has
-	// failed in the handler's hands for a reason that passes.
+	// It is not asked about what says of itself that it is transient, because to
+	// keep that is to repeat it to the client until the reply expires: 408, 425,
+	// 429, 502, 503, 504, and any other error with a Retry-After are forgotten, and
+	// so is a panic. Nor is an error kept when a statement in [Tx] has failed for a
+	// reason that passes. What has failed elsewhere is not seen: answer a timeout of
+	// another service with 503 or 504.
 	//
 	// Defaults to that of [IETF].
 	Decide func(status int, header http.Header) Decision
@@ -68,19 +70,19 @@ func successful(status int, _ http.Header) Decision {
 	return Forget
 }
 
-// transient tells that a status is of this moment, by RFC 9110, RFC 8470 and
+// transient tells that a reply is of this moment, by RFC 9110, RFC 8470 and
 // RFC 6585.
-func transient(status int) bool {
+func transient(status int, header http.Header) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	}
-	return false
+	return status >= 400 && header.Get("Retry-After") != ""
 }
 
 func (p Policy) decide(status int, header http.Header) Decision {
-	if transient(status) {
+	if transient(status, header) {
 		return Forget
 	}
 	return p.Decide(status, header)

@@ -1,13 +1,11 @@
 package idemhttp
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
@@ -53,12 +51,14 @@ func TestTheTransientIsNeverKept(t *testing.T) {
 			require.Equal(t, Forget, p.decide(status, nil), status)
 		}
 		require.Equal(t, decision, p.decide(500, nil))
+		require.Equal(t, decision, p.decide(302, http.Header{"Retry-After": {"1"}}))
+		require.Equal(t, Forget, p.decide(409, http.Header{"Retry-After": {"1"}}))
 	}
 }
 
-// TestA5xxOfAMomentIsNotKept: the handler's 500 may be no more than PostgreSQL's
+// TestAnErrorOfAMomentIsNotKept: the handler's may be no more than PostgreSQL's
 // word of the moment.
-func TestA5xxOfAMomentIsNotKept(t *testing.T) {
+func TestAnErrorOfAMomentIsNotKept(t *testing.T) {
 	t.Parallel()
 	h := &handling{protection: &Protection{config: Config{Policy: Stripe}.withDefaults()}}
 	for _, test := range []struct {
@@ -72,15 +72,19 @@ func TestA5xxOfAMomentIsNotKept(t *testing.T) {
 		{500, &pgconn.PgError{Code: "53300"}, Forget},
 		{500, &pgconn.PgError{Code: "55P03"}, Forget},
 		{500, io.ErrUnexpectedEOF, Forget},
-		{500, pgx.ErrNoRows, Keep}, // no failure
-		{409, io.ErrUnexpectedEOF, Keep},
+		{500, &pgconn.PgError{Code: "26000"}, Forget},
+		{500, &pgconn.PgError{Code: "0A000", Routine: "RevalidateCachedQuery"}, Forget},
+		{500, &pgconn.PgError{Code: "0A000"}, Keep},
+		{409, &pgconn.PgError{Code: "55P03"}, Forget},
+		{200, io.ErrUnexpectedEOF, Commit},
 	} {
-		seen := new(witness)
-		seen.note(test.failure)
 		h.last.Status = test.status
-		require.Equal(t, test.want, h.decide(seen, nil), test)
+		var failures []error
+		if test.failure != nil {
+			failures = []error{&pgconn.PgError{Code: "23505"}, test.failure}
+		}
+		require.Equal(t, test.want, h.decide(failures), test)
 	}
-	require.Equal(t, Forget, h.decide(new(witness), errors.New("cannot be kept")))
 }
 
 // TestAPolicyCannotChangeTheReply by way of the headers it is shown.
@@ -92,7 +96,7 @@ func TestAPolicyCannotChangeTheReply(t *testing.T) {
 	}}
 	h := &handling{protection: &Protection{config: Config{Policy: policy}.withDefaults()}}
 	h.last = Response{Status: 200, Header: http.Header{"X-Own": {"1"}}}
-	require.Equal(t, Commit, h.decide(new(witness), nil))
+	require.Equal(t, Commit, h.decide(nil))
 	require.Equal(t, "1", h.last.Header.Get("X-Own"))
 }
 

@@ -1,6 +1,7 @@
 package idemhttp
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -21,7 +22,7 @@ const (
 // recovers from panics, and outside of what does the work: of a panic that was
 // recovered inside, it sees no more than the reply that had been written before.
 // Routes that need another [Config] get a Middleware of their own. Where two of one
-// store are nested, the inner does nothing.
+// [idemtx.Store] are nested, the inner does nothing.
 //
 // Like net/http, it panics on what only a programming error can be; see [New].
 func Middleware(s *idemtx.Store, c Config) func(http.Handler) http.Handler {
@@ -98,7 +99,8 @@ func (p *Protection) Check(r *http.Request) (idemtx.Request, error) {
 // Do returns the response to r: that of handle, a replay, or a problem. It must
 // not be sent in part before. A handler gets its transaction from [Tx] with the
 // context of the request it is given, works in it, and may be called again after
-// PostgreSQL has undone that. What it panics with goes on, and undoes.
+// PostgreSQL has undone that. What it panics with goes on, and undoes. The body of
+// its response is not copied: nobody may write to it later.
 //
 // An r that is not protected goes to handle as it is.
 func (p *Protection) Do(r *http.Request, handle func(r *http.Request) Response) Response {
@@ -116,16 +118,18 @@ func (p *Protection) do(r *http.Request, handle handler) Response {
 	h := &handling{protection: p, is: request, request: r, body: body, handle: handle}
 	answer, err := idemtx.Do(r.Context(), p.store, request, h.run)
 	switch {
-	case isForgotten(err):
+	case errors.Is(err, errForgotten) && !errors.Is(err, idemtx.ErrTxMisuse):
 		return h.last
 	case err != nil:
 		return p.Refuse(r, request, err)
 	case !answer.Replayed:
 		answer.Value = h.last // with what is not stored
-	case r.Method != http.MethodHead:
-		answer.Value.Header.Del("Content-Length") // that of the body is Send's to tell
 	}
-	return p.Answer(answer)
+	response := p.Answer(answer)
+	if length := answer.Value.Header.Get("Content-Length"); length != "" && r.Method == http.MethodHead {
+		response.Header.Set("Content-Length", length)
+	}
+	return response
 }
 
 // Answer is the response of a reply of [idemtx.Do], [idemtx.DoTx] or
@@ -138,6 +142,7 @@ func (p *Protection) Answer(reply idemtx.Reply[Response]) Response {
 	maps.Copy(response.Header, reply.Value.Header)
 	response.Header.Set(expiresHeader, reply.ExpiresAt.UTC().Format(http.TimeFormat))
 	response.Header.Del(p.config.Policy.ReplayedHeader)
+	response.Header.Del("Content-Length") // that of the body is Send's to tell
 	if reply.Replayed {
 		response.Header.Set(p.config.Policy.ReplayedHeader, "true")
 	}

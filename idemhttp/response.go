@@ -29,6 +29,7 @@ var (
 var (
 	errTooLong  = fmt.Errorf("%w: it is longer than MaxReplyBytes", idemtx.ErrReplyNotStorable)
 	errTrailers = fmt.Errorf("%w: it has trailers, which cannot be replayed", idemtx.ErrReplyNotStorable)
+	errLength   = fmt.Errorf("%w: its body is not as long as its Content-Length says", idemtx.ErrReplyNotStorable)
 	errStatus   = fmt.Errorf("%w: its status is not one that ends a request", idemtx.ErrReplyNotStorable)
 )
 
@@ -49,6 +50,10 @@ func (p *Protection) complete(r Response, method string) (Response, error) {
 		r.Body = nil
 	}
 	length := r.Header.Get("Content-Length")
+	if announced, err := strconv.ParseUint(length, 10, 63); err == nil && hasBody(r.Status) &&
+		method != http.MethodHead && announced != uint64(len(r.Body)) {
+		return Response{}, errLength // half a reply, which net/http would have cut off
+	}
 	if r.Header == nil {
 		r.Header = make(http.Header)
 	}

@@ -20,6 +20,9 @@ import (
 // connection can be used again. A new connection is cheaper than a longer one.
 const maxDrained = 16 << 10
 
+// maxDraining is how long that may take. A server can let a body trickle.
+const maxDraining = 100 * time.Millisecond
+
 // retry sends r with header until there is an answer, or nothing more to be done.
 func (t *Transport) retry(r *http.Request, header http.Header) (*http.Response, error) {
 	body := r.Body
@@ -212,6 +215,8 @@ func discard(response *http.Response) {
 		return
 	}
 	if response.ContentLength <= maxDrained {
+		late := time.AfterFunc(maxDraining, func() { _ = response.Body.Close() }) // which ends the read
+		defer late.Stop()
 		_, _ = io.CopyN(io.Discard, response.Body, maxDrained+1) // and the EOF, which frees the connection
 	}
 	_ = response.Body.Close()

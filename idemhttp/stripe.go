@@ -21,8 +21,9 @@ import (
 //
 // Stripe does not ask for a key: set [Config.Optional] for that.
 //
-// A kept 500 means that the key is used up although nothing was done. Take a
-// Decide of your own if your clients should be able to try again.
+// A kept 500 means that the key is used up although nothing was done. Answer what
+// may pass with 503, or take a Decide of your own, if your clients should be able
+// to try again.
 var Stripe = Policy{
 	Decide:         begun,
 	OnDuplicate:    idemtx.Refuse,

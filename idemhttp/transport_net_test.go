@@ -72,6 +72,25 @@ func (s *shop) buy(t *testing.T, client *http.Client) int {
 	return response.StatusCode
 }
 
+// TestTransportIsNotHeldByATrickle: the end of a response that is thrown away is
+// not waited for.
+func TestTransportIsNotHeldByATrickle(t *testing.T) {
+	t.Parallel()
+	end := make(chan struct{})
+	s := answering(t, func(w http.ResponseWriter, n int) {
+		if n == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, "sorry")
+			_ = http.NewResponseController(w).Flush()
+			<-end
+		}
+	})
+	defer close(end)
+	s.Start()
+	require.Equal(t, 200, s.buy(t, s.client(nil)))
+	require.Len(t, s.keys, 2)
+}
+
 func TestTransportUsesAConnectionAgain(t *testing.T) {
 	t.Parallel()
 	s := answering(t, func(w http.ResponseWriter, n int) {

@@ -3,7 +3,6 @@ package idemtx
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -12,13 +11,11 @@ import (
 // guard is the transaction as a handler gets it: to write in, not to end, and
 // not to keep.
 type guard struct {
-	tx       pgx.Tx
-	returned *atomic.Bool // shared with the savepoints taken in it
+	tx   pgx.Tx
+	loan *loan
 }
 
 var _ pgx.Tx = (*guard)(nil)
-
-var errKept = fmt.Errorf("%w: it was used after the handler had returned", ErrTxMisuse)
 
 func (g *guard) Commit(context.Context) error {
 	return fmt.Errorf("%w: it is committed with the reply, after the handler", ErrTxMisuse)
@@ -28,72 +25,78 @@ func (g *guard) Rollback(context.Context) error {
 	return fmt.Errorf("%w: return an error and it is rolled back", ErrTxMisuse)
 }
 
-func (g *guard) err() error {
-	if g.returned.Load() {
-		return errKept
-	}
-	return nil
-}
-
-func (g *guard) Begin(ctx context.Context) (pgx.Tx, error) {
-	if err := g.err(); err != nil {
+func (g *guard) Begin(ctx context.Context) (_ pgx.Tx, err error) {
+	if err := g.loan.begin(); err != nil {
 		return nil, err
 	}
+	defer g.loan.done(&err)
 	tx, err := g.tx.Begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &savepointGuard{guard{tx: tx, returned: g.returned}}, nil
+	return &savepointGuard{guard{tx: tx, loan: g.loan}}, nil
 }
 
-func (g *guard) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	if err := g.err(); err != nil {
+func (g *guard) Exec(ctx context.Context, sql string, args ...any) (_ pgconn.CommandTag, err error) {
+	if err := g.loan.begin(); err != nil {
 		return pgconn.CommandTag{}, err
 	}
+	defer g.loan.done(&err)
 	return g.tx.Exec(ctx, sql, args...)
 }
 
-func (g *guard) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	if err := g.err(); err != nil {
+func (g *guard) Query(ctx context.Context, sql string, args ...any) (_ pgx.Rows, err error) {
+	if err := g.loan.begin(); err != nil {
 		return refused(err).Query()
 	}
-	return g.tx.Query(ctx, sql, args...)
+	defer g.loan.done(&err)
+	rows, err := g.tx.Query(ctx, sql, args...)
+	return &guardedRows{rows, g.loan, nil}, err
 }
 
 func (g *guard) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	if err := g.err(); err != nil {
+	if err := g.loan.begin(); err != nil {
 		return refused(err).QueryRow()
 	}
-	return g.tx.QueryRow(ctx, sql, args...)
+	var later error // Scan's to tell
+	defer g.loan.done(&later)
+	return &guardedRow{g.tx.QueryRow(ctx, sql, args...), g.loan}
 }
 
 func (g *guard) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
-	if err := g.err(); err != nil {
+	if err := g.loan.begin(); err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
-	return g.tx.SendBatch(ctx, b)
+	var later error // Close's to tell
+	defer g.loan.done(&later)
+	return &guardedBatch{g.tx.SendBatch(ctx, b), g.loan}
 }
 
-func (g *guard) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, src pgx.CopyFromSource) (int64, error) {
-	if err := g.err(); err != nil {
+func (g *guard) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, src pgx.CopyFromSource) (_ int64, err error) {
+	if err := g.loan.begin(); err != nil {
 		return 0, err
 	}
+	defer g.loan.done(&err)
 	return g.tx.CopyFrom(ctx, table, columns, src)
 }
 
-func (g *guard) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {
-	if err := g.err(); err != nil {
+func (g *guard) Prepare(ctx context.Context, name, sql string) (_ *pgconn.StatementDescription, err error) {
+	if err := g.loan.begin(); err != nil {
 		return nil, err
 	}
+	defer g.loan.done(&err)
 	return g.tx.Prepare(ctx, name, sql)
 }
 
 // LargeObjects works as long as the transaction does, but not through the guard:
-// what was got before the handler's return must not be used after it.
+// what was got before the handler's return must not be used after it, and what
+// fails there is not seen.
 func (g *guard) LargeObjects() pgx.LargeObjects {
-	if g.err() != nil {
+	if g.loan.begin() != nil {
 		return closedTx().LargeObjects()
 	}
+	var none error
+	defer g.loan.done(&none)
 	return g.tx.LargeObjects()
 }
 
@@ -101,21 +104,27 @@ func (g *guard) LargeObjects() pgx.LargeObjects {
 // through it is seen only when the reply is stored.
 func (g *guard) Conn() *pgx.Conn { return g.tx.Conn() }
 
+// Failures are what the handler's statements have failed of, one error of each
+// kind, also those that a savepoint has mended. idemhttp asks for them.
+func (g *guard) Failures() []error { return g.loan.failures(g.tx.Conn()) }
+
 // savepointGuard is a savepoint in a guarded transaction, which the handler may
 // release and go back to.
 type savepointGuard struct{ guard }
 
-func (g *savepointGuard) Commit(ctx context.Context) error {
-	if err := g.err(); err != nil {
+func (g *savepointGuard) Commit(ctx context.Context) (err error) {
+	if err := g.loan.begin(); err != nil {
 		return err
 	}
+	defer g.loan.done(&err)
 	return g.tx.Commit(ctx)
 }
 
-func (g *savepointGuard) Rollback(ctx context.Context) error {
-	if err := g.err(); err != nil {
+func (g *savepointGuard) Rollback(ctx context.Context) (err error) {
+	if err := g.loan.begin(); err != nil {
 		return err
 	}
+	defer g.loan.done(&err)
 	return g.tx.Rollback(ctx)
 }
 

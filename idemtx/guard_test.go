@@ -57,7 +57,7 @@ var uses = map[string]func(context.Context, pgx.Tx) error{
 func TestAHandlerUsesItsTransaction(t *testing.T) {
 	t.Parallel()
 	for name, use := range uses {
-		_, err := lend(t.Context(), closedTx(), func(ctx context.Context, tx pgx.Tx) (draft, error) {
+		_, err := lend(t.Context(), closedTx(), new(loan), func(ctx context.Context, tx pgx.Tx) (draft, error) {
 			return draft{}, use(ctx, tx)
 		})
 		require.ErrorIs(t, err, pgx.ErrTxClosed, name)
@@ -78,7 +78,7 @@ func TestATransactionIsOfNoUseAfterAPanic(t *testing.T) {
 	t.Parallel()
 	var kept pgx.Tx
 	require.PanicsWithValue(t, "broken", func() {
-		_, _ = lend(t.Context(), closedTx(), func(_ context.Context, tx pgx.Tx) (draft, error) {
+		_, _ = lend(t.Context(), closedTx(), new(loan), func(_ context.Context, tx pgx.Tx) (draft, error) {
 			kept = tx
 			panic("broken")
 		})
@@ -98,7 +98,7 @@ func TestAHandlerCannotEndItsTransaction(t *testing.T) {
 		require.EqualError(t, tx.Rollback(t.Context()), rollback)
 		require.ErrorIs(t, tx.Rollback(t.Context()), ErrTxMisuse)
 	}
-	_, err := lend(t.Context(), closedTx(), func(_ context.Context, tx pgx.Tx) (draft, error) {
+	_, err := lend(t.Context(), closedTx(), new(loan), func(_ context.Context, tx pgx.Tx) (draft, error) {
 		requireRefused(tx)
 		return draft{}, nil
 	})
@@ -109,7 +109,7 @@ func TestAHandlerCannotEndItsTransaction(t *testing.T) {
 func TestLendReturnsWhatTheHandlerReturns(t *testing.T) {
 	t.Parallel()
 	want := draft{response: []byte("1"), refused: true}
-	d, err := lend(t.Context(), closedTx(), func(context.Context, pgx.Tx) (draft, error) { return want, ErrRefused })
+	d, err := lend(t.Context(), closedTx(), new(loan), func(context.Context, pgx.Tx) (draft, error) { return want, ErrRefused })
 	require.Equal(t, want, d)
 	require.ErrorIs(t, err, ErrRefused)
 }
@@ -117,7 +117,7 @@ func TestLendReturnsWhatTheHandlerReturns(t *testing.T) {
 // keep returns the transaction of a handler that has returned.
 func keep(t *testing.T) (kept pgx.Tx) {
 	t.Helper()
-	_, err := lend(t.Context(), closedTx(), func(_ context.Context, tx pgx.Tx) (draft, error) {
+	_, err := lend(t.Context(), closedTx(), new(loan), func(_ context.Context, tx pgx.Tx) (draft, error) {
 		kept = tx
 		return draft{}, nil
 	})
@@ -133,7 +133,7 @@ func (opened) Begin(context.Context) (pgx.Tx, error) { return closedTx(), nil }
 func TestASavepointIsOfNoUseAfterTheHandler(t *testing.T) {
 	t.Parallel()
 	var kept pgx.Tx
-	_, err := lend(t.Context(), opened{closedTx()}, func(ctx context.Context, tx pgx.Tx) (_ draft, err error) {
+	_, err := lend(t.Context(), opened{closedTx()}, new(loan), func(ctx context.Context, tx pgx.Tx) (_ draft, err error) {
 		kept, err = tx.Begin(ctx)
 		return draft{}, err
 	})

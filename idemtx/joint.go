@@ -47,10 +47,8 @@ func (s *Store) doTx(ctx context.Context, c *call, tx pgx.Tx, fn handler) (r res
 	}
 	j.found = found
 	c.runs++
-	d, err := lend(ctx, tx, fn)
-	if err != nil {
-		err = handlerFailed(ctx, tx.Conn(), err)
-	} else if err = intact(tx.Conn(), d.refused); err == nil {
+	d, err := work(ctx, tx, fn)
+	if err == nil {
 		r, err = j.write(ctx, d)
 	}
 	var undone *undoneError

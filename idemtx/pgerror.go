@@ -20,6 +20,7 @@ const (
 	lockNotAvailable     = "55P03"
 	queryCanceled        = "57014"
 	noSuchSavepoint      = "3B001"
+	inFailedTransaction  = "25P02"
 )
 
 // failed says what the statement that failed was for, in an error that holds

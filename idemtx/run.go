@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,11 +26,24 @@ var errEnded = fmt.Errorf("%w: it ended the transaction by SQL; what it has comm
 var errReplaced = fmt.Errorf("%w: it ended the transaction by SQL and began another; "+
 	"what it has committed stays", ErrTxMisuse)
 
+// work has the handler work in the transaction. Without an error its reply can be
+// written, in the transaction or, when it is a refusal, after its undoing.
+func work(ctx context.Context, tx pgx.Tx, fn handler) (draft, error) {
+	l := new(loan)
+	d, err := lend(ctx, tx, l, fn)
+	switch undoing := l.undoing(tx.Conn()); {
+	case undoing != nil:
+		return draft{}, &undoneError{undoing}
+	case err != nil:
+		return draft{}, handlerFailed(ctx, tx.Conn(), err, l.gaveUp())
+	}
+	return d, intact(tx.Conn(), d.refused)
+}
+
 // lend gives the handler the transaction for as long as it runs.
-func lend(ctx context.Context, tx pgx.Tx, fn handler) (draft, error) {
-	g := &guard{tx: tx, returned: new(atomic.Bool)}
-	defer g.returned.Store(true)
-	return fn(ctx, g)
+func lend(ctx context.Context, tx pgx.Tx, l *loan, fn handler) (draft, error) {
+	defer l.end()
+	return fn(ctx, &guard{tx: tx, loan: l})
 }
 
 // intact tells whether the handler has left a transaction that its reply can be
@@ -52,12 +64,11 @@ func intact(conn *pgx.Conn, refused bool) error {
 
 // handlerFailed tells an error of the handler from a transaction that was undone
 // under it and may be run again, and from one that cannot be undone any more.
-func handlerFailed(ctx context.Context, conn *pgx.Conn, err error) error {
+func handlerFailed(ctx context.Context, conn *pgx.Conn, err error, givenUp bool) error {
 	if !conn.IsClosed() && conn.PgConn().TxStatus() == 'I' {
 		return fmt.Errorf("%w: %w", errEnded, err)
 	}
-	lost := conn.IsClosed() && ctx.Err() == nil &&
-		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+	lost := conn.IsClosed() && ctx.Err() == nil && !givenUp && !gaveUp(err)
 	if undone(err) || lost {
 		return &undoneError{err}
 	}

@@ -81,11 +81,8 @@ func (t *turn) attempt(ctx context.Context, fn handler) (result, error) {
 	t.found, t.ran = found, true
 	t.call.runs++
 	t.call.place.runs(t.call.fingerprint)
-	d, err := lend(ctx, t.tx, fn)
+	d, err := work(ctx, t.tx, fn)
 	if err != nil {
-		return result{}, handlerFailed(ctx, t.conn.Conn(), err)
-	}
-	if err := intact(t.conn.Conn(), d.refused); err != nil {
 		return result{}, err
 	}
 	if d.refused {
@@ -137,7 +134,7 @@ func (t *turn) commit(ctx context.Context, d draft) (result, error) {
 // answer stands.
 func (t *turn) keep(ctx context.Context, d draft) (result, error) {
 	if err := t.goBack(ctx); err != nil {
-		return result{}, handlerFailed(ctx, t.conn.Conn(), err)
+		return result{}, handlerFailed(ctx, t.conn.Conn(), err, false)
 	}
 	b := &pgx.Batch{}
 	b.BeginTx(pgx.TxOptions{BeginQuery: begin})
@@ -205,13 +202,14 @@ func (t *turn) close() {
 	if t.conn == nil {
 		return
 	}
+	conn, tx := t.conn, t.tx
+	t.conn, t.tx = nil, nil
+	defer conn.Release() // come what may: the pool has no other
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
-	if t.conn.Conn().PgConn().TxStatus() != 'I' {
-		_ = t.tx.Rollback(ctx) // what cannot be rolled back is closed
+	if conn.Conn().PgConn().TxStatus() != 'I' {
+		_ = tx.Rollback(ctx) // what cannot be rolled back is closed
 	}
-	t.conn.Release()
-	t.conn, t.tx = nil, nil
 }
 
 // end lets the next caller have its turn. A replay does not wait for its
@@ -219,8 +217,8 @@ func (t *turn) close() {
 // until then would hide from the next one that the request in flight differs.
 func (t *turn) end() {
 	end := func() {
+		defer t.call.place.leave(t.answer)
 		t.close()
-		t.call.place.leave(t.answer)
 	}
 	if t.answer != nil && !t.ran {
 		go end()

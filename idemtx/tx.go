@@ -17,9 +17,10 @@ import (
 // fn must do its work through tx. It must not end tx, keep it, or leave rows
 // unread: that is an [ErrTxMisuse]. It may be called again, at most
 // [Config.MaxAttempts] times in all, when PostgreSQL has undone its transaction
-// (40001, 40P01) or the connection was lost before COMMIT; what it does outside
-// of tx is then done again. When it panics, its writes are undone and the panic
-// goes on.
+// (40001, 40P01), whatever fn has returned then, or the connection was lost before
+// COMMIT; what it does outside of tx is then done again. When it panics, its
+// writes are undone and the panic goes on. A goroutine that it leaves behind in the
+// middle of a statement is waited for until that ends.
 //
 // An error of fn undoes its writes, forgets the key and is returned as it is,
 // except for [ErrRefused]: then the writes are undone and the reply is kept.

@@ -1,0 +1,156 @@
+package integration
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/idemtx/idemtx/idemhttp"
+)
+
+// locked holds the table effects, which nobody else can use, until it is let go.
+func (f *fixture) locked() (letGo func()) {
+	f.t.Helper()
+	ctx := context.WithoutCancel(f.t.Context())
+	conn, err := pgx.Connect(ctx, serverURL())
+	require.NoError(f.t, err)
+	_, err = conn.Exec(ctx, "BEGIN; LOCK TABLE "+f.schema+".effects IN ACCESS EXCLUSIVE MODE")
+	require.NoError(f.t, err)
+	return func() { _ = conn.Close(ctx) }
+}
+
+// moments are how a statement fails of a lock that is held for a moment, and how
+// that can be missed.
+var moments = map[string]func(ctx context.Context, tx pgx.Tx, f *fixture) error{
+	"Exec": ways["Exec"],
+	"after a failure that was mended": func(ctx context.Context, tx pgx.Tx, f *fixture) error {
+		err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "SELECT 1/0")
+			return err
+		})
+		if err == nil {
+			return nil
+		}
+		return ways["Exec"](ctx, tx, f)
+	},
+	"in a savepoint": ways["a savepoint"],
+	"Prepare": func(ctx context.Context, tx pgx.Tx, f *fixture) error {
+		_, err := tx.Prepare(ctx, "", f.inserting())
+		return err
+	},
+	"rows that nobody asks for an error": rowsWithoutErr,
+	"the connection": func(ctx context.Context, tx pgx.Tx, f *fixture) error {
+		_, err := tx.Conn().Exec(ctx, f.inserting())
+		return err
+	},
+}
+
+func rowsWithoutErr(ctx context.Context, tx pgx.Tx, f *fixture) error {
+	rows, err := tx.Query(ctx, f.inserting())
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return io.EOF
+	}
+	return nil
+}
+
+// TestHTTPWhatFailsForAMomentIsNotKept, by no policy, whatever error the handler
+// makes of it.
+func TestHTTPWhatFailsForAMomentIsNotKept(t *testing.T) {
+	t.Parallel()
+	for name, write := range moments {
+		for _, status := range []int{http.StatusInternalServerError, http.StatusConflict} {
+			t.Run(name+" "+http.StatusText(status), func(t *testing.T) {
+				t.Parallel()
+				f := newFixture(t)
+				s := f.serve(idemhttp.Config{Policy: idemhttp.Stripe}, func(w http.ResponseWriter, r *http.Request) {
+					tx := idemhttp.Tx(r.Context())
+					_, err := tx.Exec(r.Context(), "SET LOCAL lock_timeout = '10ms'")
+					assert.NoError(t, err)
+					if err := write(r.Context(), tx, f); err != nil {
+						http.Error(w, "try again", status)
+					}
+				})
+				letGo := f.locked()
+				first := s.send(s.post("moment", "{}"))
+				letGo()
+				require.Equal(t, status, first.status, first.body)
+				require.Zero(t, f.rows("moment"))
+				require.Equal(t, http.StatusOK, s.send(s.post("moment", "{}")).status)
+			})
+		}
+	}
+}
+
+// TestHTTPMigrationIsNotKept: every connection that has prepared a statement
+// fails once when a migration changes what that returns.
+func TestHTTPMigrationIsNotKept(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withMaxConns(1))
+	s := f.serve(idemhttp.Config{Policy: idemhttp.Stripe}, func(w http.ResponseWriter, r *http.Request) {
+		rows, _ := idemhttp.Tx(r.Context()).Query(r.Context(), "SELECT * FROM "+f.schema+".effects")
+		if _, err := pgx.CollectRows(rows, pgx.RowToMap); err != nil {
+			http.Error(w, "failed", http.StatusInternalServerError)
+		}
+	})
+	require.Equal(t, http.StatusOK, s.send(s.post("before", "{}")).status)
+	exec(t, "ALTER TABLE "+f.schema+".effects ADD COLUMN note text")
+	require.Equal(t, http.StatusInternalServerError, s.send(s.post("after", "{}")).status)
+	require.Equal(t, http.StatusOK, s.send(s.post("after", "{}")).status)
+}
+
+// TestHTTPRefusalAfterAMendedFailure is sent, and once: the handler has dealt
+// with the failure. It is not kept, because it may come of it.
+func TestHTTPRefusalAfterAMendedFailure(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.failing(1000, "40P01", false)
+	s := f.serve(idemhttp.Config{Policy: idemhttp.Stripe}, func(w http.ResponseWriter, r *http.Request) {
+		assert.Error(t, ways["a savepoint"](r.Context(), idemhttp.Tx(r.Context()), f))
+		http.Error(w, "declined", http.StatusPaymentRequired)
+	})
+	require.Equal(t, http.StatusPaymentRequired, s.send(s.post("mended", "{}")).status)
+	require.EqualValues(t, 1, s.runs.Load())
+	require.Zero(t, f.rows("mended"))
+}
+
+// TestHTTPBusyIsAnsweredInTheEnd: an error that asks for patience is not kept, or
+// the client would be patient for nothing.
+func TestHTTPBusyIsAnsweredInTheEnd(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var s *service
+	s = f.serve(idemhttp.Config{Policy: idemhttp.Stripe}, func(w http.ResponseWriter, _ *http.Request) {
+		if s.runs.Load() == 1 {
+			w.Header().Set("Retry-After", "0")
+			http.Error(w, "the account is being settled", http.StatusConflict)
+		}
+	})
+	s.client.Transport = &idemhttp.Transport{Base: s.client.Transport, MinWait: time.Millisecond}
+	got := s.send(s.post("busy", "{}"))
+	require.Equal(t, http.StatusOK, got.status)
+	require.EqualValues(t, 2, s.runs.Load())
+}
+
+// TestHTTPErrorAfterACommitOfItsOwn: the handler says that nothing was done, and
+// has seen to it that something was.
+func TestHTTPErrorAfterACommitOfItsOwn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := f.serve(idemhttp.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		assert.NoError(t, f.insert(r, "own"))
+		_, err := idemhttp.Tx(r.Context()).Exec(r.Context(), "COMMIT")
+		assert.NoError(t, err)
+		http.Error(w, "declined", http.StatusPaymentRequired)
+	})
+	s.send(s.post("own", "{}")).requireProblem(t, http.StatusInternalServerError, "internal")
+}
