@@ -39,7 +39,7 @@ var stripeRules = []rule{
 	},
 	{
 		"idempotent_requests", "", "whatever else the endpoint answers is saved", differs,
-		"408, 425, 429, 502, 503 and 504 are of the moment and are never kept.", stripeForgetsTransients,
+		"408, 425, 429, 502, 503, 504, and errors with `Retry-After`, are of the moment and are never kept.", stripeForgetsTransients,
 	},
 	{
 		"idempotent_requests", "", "parameters that fail validation save nothing", byDefault,
