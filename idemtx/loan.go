@@ -52,11 +52,13 @@ func (l *loan) done(err *error) {
 }
 
 // note remembers why a use has failed. That the transaction is aborted is only
-// the consequence of something else.
+// the consequence of something else. That a savepoint is closed is how a deferred
+// rollback ends.
 func (l *loan) note(err error) {
 	code := sqlState(err)
 	switch {
-	case err == nil, code == inFailedTransaction, errors.Is(err, pgx.ErrNoRows), errors.Is(err, pgx.ErrTooManyRows):
+	case err == nil, code == inFailedTransaction,
+		errors.Is(err, pgx.ErrNoRows), errors.Is(err, pgx.ErrTooManyRows), errors.Is(err, pgx.ErrTxClosed):
 		return
 	case gaveUp(err):
 		code = "context"

@@ -25,7 +25,7 @@ func TestALoanRemembersOneFailureOfEachKind(t *testing.T) {
 	unique := &pgconn.PgError{Code: "23505"}
 	timeout := fmt.Errorf("wait: %w", context.DeadlineExceeded)
 	for _, err := range []error{
-		nil, pgx.ErrNoRows, pgx.ErrTooManyRows, unique, &pgconn.PgError{Code: "23505", Message: "another"},
+		nil, pgx.ErrNoRows, pgx.ErrTooManyRows, pgx.ErrTxClosed, unique, &pgconn.PgError{Code: "23505", Message: "another"},
 		io.ErrUnexpectedEOF, errors.New("another"), timeout, context.Canceled, &pgconn.PgError{Code: "25P02"},
 	} {
 		failing(t, l, err)

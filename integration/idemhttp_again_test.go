@@ -54,6 +54,19 @@ var ways = map[string]func(ctx context.Context, tx pgx.Tx, f *fixture) error{
 		_, err = pgx.CollectRows(rows, pgx.RowTo[int64])
 		return err
 	},
+	"rows that nobody closes": func(ctx context.Context, tx pgx.Tx, f *fixture) error {
+		rows, err := tx.Query(ctx, f.inserting())
+		for err == nil && rows.Next() {
+		}
+		return err
+	},
+	"rows that nobody reads": func(ctx context.Context, tx pgx.Tx, f *fixture) error {
+		rows, err := tx.Query(ctx, f.inserting())
+		if err == nil {
+			rows.Close()
+		}
+		return err
+	},
 	"CopyFrom": func(ctx context.Context, tx pgx.Tx, f *fixture) error {
 		rows := pgx.CopyFromRows([][]any{{"again"}})
 		_, err := tx.CopyFrom(ctx, pgx.Identifier{f.schema, "effects"}, []string{"key"}, rows)

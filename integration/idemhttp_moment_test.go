@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -39,28 +38,16 @@ var moments = map[string]func(ctx context.Context, tx pgx.Tx, f *fixture) error{
 		}
 		return ways["Exec"](ctx, tx, f)
 	},
-	"in a savepoint": ways["a savepoint"],
+	"in a savepoint":      ways["a savepoint"],
+	"rows without an end": ways["rows that nobody closes"],
 	"Prepare": func(ctx context.Context, tx pgx.Tx, f *fixture) error {
 		_, err := tx.Prepare(ctx, "", f.inserting())
 		return err
 	},
-	"rows that nobody asks for an error": rowsWithoutErr,
 	"the connection": func(ctx context.Context, tx pgx.Tx, f *fixture) error {
 		_, err := tx.Conn().Exec(ctx, f.inserting())
 		return err
 	},
-}
-
-func rowsWithoutErr(ctx context.Context, tx pgx.Tx, f *fixture) error {
-	rows, err := tx.Query(ctx, f.inserting())
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	if !rows.Next() {
-		return io.EOF
-	}
-	return nil
 }
 
 // TestHTTPWhatFailsForAMomentIsNotKept, by no policy, whatever error the handler
@@ -121,6 +108,26 @@ func TestHTTPRefusalAfterAMendedFailure(t *testing.T) {
 	require.Equal(t, http.StatusPaymentRequired, s.send(s.post("mended", "{}")).status)
 	require.EqualValues(t, 1, s.runs.Load())
 	require.Zero(t, f.rows("mended"))
+}
+
+// TestHTTPRefusalAfterSavepoints is kept: what was mended does not pass, and what
+// went well is no failure.
+func TestHTTPRefusalAfterSavepoints(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := f.serve(idemhttp.Config{Policy: idemhttp.Stripe}, func(w http.ResponseWriter, r *http.Request) {
+		tx := idemhttp.Tx(r.Context())
+		assert.NoError(t, ways["a savepoint"](r.Context(), tx, f))
+		assert.Error(t, pgx.BeginFunc(r.Context(), tx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(r.Context(), "SELECT 1/0")
+			return err
+		}))
+		http.Error(w, "declined", http.StatusPaymentRequired)
+	})
+	require.Equal(t, http.StatusPaymentRequired, s.send(s.post("kept", "{}")).status)
+	require.Equal(t, http.StatusPaymentRequired, s.send(s.post("kept", "{}")).status)
+	require.EqualValues(t, 1, s.runs.Load())
+	require.Equal(t, 1, f.rows("kept"))
 }
 
 // TestHTTPBusyIsAnsweredInTheEnd: an error that asks for patience is not kept, or
