@@ -156,6 +156,21 @@ func TestHTTPRepliesWithoutABody(t *testing.T) {
 	}
 }
 
+// TestHTTPLengthOfABodyThatIsNotSent: HEAD may tell that of the one GET would get.
+func TestHTTPLengthOfABodyThatIsNotSent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := f.serve(idemhttp.Config{Methods: []string{http.MethodHead}}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1234")
+	})
+	for range 2 {
+		r := s.post("length", "")
+		r.Method = http.MethodHead
+		require.Equal(t, "1234", s.send(r).header.Get("Content-Length"))
+	}
+	require.EqualValues(t, 1, s.runs.Load())
+}
+
 // TestHTTPExpiresIsThatOfTheRow: the client is told how long it may ask again,
 // and never longer than it may.
 func TestHTTPExpiresIsThatOfTheRow(t *testing.T) {

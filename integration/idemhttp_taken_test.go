@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/idemtx/idemtx/idemhttp"
@@ -46,6 +47,24 @@ func TestHTTPBodyThatWasTaken(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestHTTPFilesThatWereTaken leave no value of a form behind.
+func TestHTTPFilesThatWereTaken(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := f.serveInside(idemhttp.Config{}, f.works, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			assert.NoError(t, r.ParseMultipartForm(1<<20))
+			next.ServeHTTP(w, r)
+		})
+	})
+	const form = "--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a\"\r\n\r\nhello\r\n--b--\r\n"
+	r := s.post("files", form)
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+	r.Body, r.ContentLength, r.GetBody = io.NopCloser(strings.NewReader(form)), -1, nil
+	s.send(r).requireProblem(t, http.StatusInternalServerError, "internal")
+	require.Zero(t, s.runs.Load())
 }
 
 // TestHTTPHalfABodyIsUndone: a handler whose own source has broken off. Without
