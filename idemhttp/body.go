@@ -27,7 +27,7 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 		return nil, bodyTooLarge
 	case err != nil:
 		return nil, bodyIncomplete
-	case int64(len(body)) < r.ContentLength, len(body) == 0 && (len(r.PostForm) > 0 || r.MultipartForm != nil):
+	case len(body) == 0 && (r.ContentLength > 0 || len(r.PostForm) > 0 || r.MultipartForm != nil):
 		// Requests that differ would look the same, and get each other's replies.
 		return nil, errBodyTaken
 	}

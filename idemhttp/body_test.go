@@ -173,9 +173,9 @@ func TestReadBody(t *testing.T) {
 	_, err = read(taken)
 	require.ErrorIs(t, err, errBodyTaken, "a form of unknown length")
 
-	begun := post("/", "", "1234")
-	_, err = begun.Body.Read(make([]byte, 2))
-	require.NoError(t, err)
-	_, err = read(begun)
-	require.ErrorIs(t, err, errBodyTaken)
+	unpacked := post("/", "", "1234")
+	unpacked.ContentLength = 5
+	body, err = read(unpacked)
+	require.NoError(t, err, "what has decompressed the body need not know its length")
+	require.Equal(t, "1234", body)
 }

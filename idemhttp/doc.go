@@ -87,7 +87,7 @@
 // is no media type, where a reader may take it for JSON.
 //
 // What is around the middleware must leave the body unread. That it has not is
-// noticed of a form, and of a body with a length.
+// noticed where it has left nothing of a form, or of a body with a length.
 //
 // # Problems
 //

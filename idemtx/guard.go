@@ -29,7 +29,7 @@ func (g *guard) Begin(ctx context.Context) (_ pgx.Tx, err error) {
 	if err := g.loan.begin(); err != nil {
 		return nil, err
 	}
-	defer g.loan.done(&err)
+	defer func() { g.loan.done(err) }()
 	tx, err := g.tx.Begin(ctx)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (g *guard) Exec(ctx context.Context, sql string, args ...any) (_ pgconn.Com
 	if err := g.loan.begin(); err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	defer g.loan.done(&err)
+	defer func() { g.loan.done(err) }()
 	return g.tx.Exec(ctx, sql, args...)
 }
 
@@ -49,17 +49,16 @@ func (g *guard) Query(ctx context.Context, sql string, args ...any) (_ pgx.Rows,
 	if err := g.loan.begin(); err != nil {
 		return refused(err).Query()
 	}
-	defer g.loan.done(&err)
+	defer func() { g.loan.done(err) }()
 	rows, err := g.tx.Query(ctx, sql, args...)
-	return &guardedRows{rows, g.loan, nil}, err
+	return g.loan.rows(rows), err
 }
 
 func (g *guard) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	if err := g.loan.begin(); err != nil {
 		return refused(err).QueryRow()
 	}
-	var later error // Scan's to tell
-	defer g.loan.done(&later)
+	defer g.loan.done(nil) // an error is Scan's to tell
 	return &guardedRow{g.tx.QueryRow(ctx, sql, args...), g.loan}
 }
 
@@ -67,24 +66,28 @@ func (g *guard) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	if err := g.loan.begin(); err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
-	var later error // Close's to tell
-	defer g.loan.done(&later)
+	defer g.loan.done(nil) // an error is Close's to tell
 	return &guardedBatch{g.tx.SendBatch(ctx, b), g.loan}
 }
 
-func (g *guard) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, src pgx.CopyFromSource) (_ int64, err error) {
+func (g *guard) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, src pgx.CopyFromSource) (int64, error) {
 	if err := g.loan.begin(); err != nil {
 		return 0, err
 	}
-	defer g.loan.done(&err)
-	return g.tx.CopyFrom(ctx, table, columns, src)
+	var failure error
+	defer func() { g.loan.done(failure) }()
+	n, err := g.tx.CopyFrom(ctx, table, columns, src)
+	if failure = err; err != nil && src.Err() != nil {
+		failure = src.Err() // of which PostgreSQL's is the echo
+	}
+	return n, err
 }
 
 func (g *guard) Prepare(ctx context.Context, name, sql string) (_ *pgconn.StatementDescription, err error) {
 	if err := g.loan.begin(); err != nil {
 		return nil, err
 	}
-	defer g.loan.done(&err)
+	defer func() { g.loan.done(err) }()
 	return g.tx.Prepare(ctx, name, sql)
 }
 
@@ -95,8 +98,7 @@ func (g *guard) LargeObjects() pgx.LargeObjects {
 	if g.loan.begin() != nil {
 		return closedTx().LargeObjects()
 	}
-	var none error
-	defer g.loan.done(&none)
+	defer g.loan.done(nil)
 	return g.tx.LargeObjects()
 }
 
@@ -106,7 +108,16 @@ func (g *guard) Conn() *pgx.Conn { return g.tx.Conn() }
 
 // Failures are what the handler's statements have failed of, one error of each
 // kind, also those that a savepoint has mended. idemhttp asks for them.
-func (g *guard) Failures() []error { return g.loan.failures(g.tx.Conn()) }
+func (g *guard) Failures() []error { return g.loan.failures() }
+
+// over tells whether a transaction is one that was lent to a handler which has
+// returned. Its connection may be another's by now.
+func over(tx pgx.Tx) bool {
+	lent, ok := tx.(interface{ hasEnded() bool })
+	return ok && lent.hasEnded()
+}
+
+func (g *guard) hasEnded() bool { return g.loan.hasEnded() }
 
 // savepointGuard is a savepoint in a guarded transaction, which the handler may
 // release and go back to.
@@ -116,7 +127,7 @@ func (g *savepointGuard) Commit(ctx context.Context) (err error) {
 	if err := g.loan.begin(); err != nil {
 		return err
 	}
-	defer g.loan.done(&err)
+	defer func() { g.loan.done(err) }()
 	return g.tx.Commit(ctx)
 }
 
@@ -124,7 +135,7 @@ func (g *savepointGuard) Rollback(ctx context.Context) (err error) {
 	if err := g.loan.begin(); err != nil {
 		return err
 	}
-	defer g.loan.done(&err)
+	defer func() { g.loan.done(err) }()
 	return g.tx.Rollback(ctx)
 }
 

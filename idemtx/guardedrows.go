@@ -12,12 +12,19 @@ type guardedRows struct {
 	refused error // why they were not read to their end
 }
 
+func (l *loan) rows(rows pgx.Rows) pgx.Rows {
+	if rows == nil { // as a pgx.Tx of somebody else's may have it
+		return nil
+	}
+	return &guardedRows{Rows: rows, loan: l}
+}
+
 func (r *guardedRows) Next() bool {
 	if r.refused = r.loan.begin(); r.refused != nil {
 		return false
 	}
 	var err error
-	defer r.loan.done(&err)
+	defer func() { r.loan.done(err) }()
 	more := r.Rows.Next()
 	if !more {
 		err = r.Rows.Err() // which the handler may never ask for
@@ -29,7 +36,7 @@ func (r *guardedRows) Scan(dest ...any) (err error) {
 	if err := r.loan.begin(); err != nil {
 		return err
 	}
-	defer r.loan.done(&err)
+	defer func() { r.loan.done(err) }()
 	return r.Rows.Scan(dest...)
 }
 
@@ -37,7 +44,7 @@ func (r *guardedRows) Values() (_ []any, err error) {
 	if err := r.loan.begin(); err != nil {
 		return nil, err
 	}
-	defer r.loan.done(&err)
+	defer func() { r.loan.done(err) }()
 	return r.Rows.Values()
 }
 
@@ -46,7 +53,7 @@ func (r *guardedRows) Close() {
 		return // whoever has the connection now deals with what is left in it
 	}
 	var err error
-	defer r.loan.done(&err)
+	defer func() { r.loan.done(err) }()
 	r.Rows.Close()
 	err = r.Rows.Err()
 }
@@ -68,7 +75,7 @@ func (r *guardedRow) Scan(dest ...any) (err error) {
 	if err := r.loan.begin(); err != nil {
 		return err
 	}
-	defer r.loan.done(&err)
+	defer func() { r.loan.done(err) }()
 	return r.row.Scan(dest...)
 }
 
@@ -82,7 +89,7 @@ func (b *guardedBatch) Exec() (_ pgconn.CommandTag, err error) {
 	if err := b.loan.begin(); err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	defer b.loan.done(&err)
+	defer func() { b.loan.done(err) }()
 	return b.BatchResults.Exec()
 }
 
@@ -90,17 +97,16 @@ func (b *guardedBatch) Query() (_ pgx.Rows, err error) {
 	if err := b.loan.begin(); err != nil {
 		return refused(err).Query()
 	}
-	defer b.loan.done(&err)
+	defer func() { b.loan.done(err) }()
 	rows, err := b.BatchResults.Query()
-	return &guardedRows{rows, b.loan, nil}, err
+	return b.loan.rows(rows), err
 }
 
 func (b *guardedBatch) QueryRow() pgx.Row {
 	if err := b.loan.begin(); err != nil {
 		return refused(err).QueryRow()
 	}
-	var later error // Scan's to tell
-	defer b.loan.done(&later)
+	defer b.loan.done(nil) // an error is Scan's to tell
 	return &guardedRow{b.BatchResults.QueryRow(), b.loan}
 }
 
@@ -108,6 +114,6 @@ func (b *guardedBatch) Close() (err error) {
 	if err := b.loan.begin(); err != nil {
 		return err
 	}
-	defer b.loan.done(&err)
+	defer func() { b.loan.done(err) }()
 	return b.BatchResults.Close()
 }

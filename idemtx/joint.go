@@ -158,14 +158,14 @@ func (j *joint) taken(ctx context.Context, cause error) (result, error) {
 
 // undo goes back to the savepoint, so that the caller can go on.
 func (j *joint) undo() {
-	if !j.saved || j.tx.Conn().IsClosed() {
+	if !j.saved || over(j.tx) || j.tx.Conn().IsClosed() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
 	// In one trip, as a simple query: see goBack.
 	_, err := j.tx.Exec(ctx, rollbackToSavepoint+"; "+releaseSavepoint, pgx.QueryExecModeSimpleProtocol)
-	if err != nil && sqlState(err) == "" {
+	if err != nil && sqlState(err) == "" && !errors.Is(err, ErrTxMisuse) {
 		// As with rows left unread. The caller must not commit what the handler
 		// has written without its reply.
 		_ = j.tx.Conn().Close(ctx)

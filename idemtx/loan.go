@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -19,9 +20,12 @@ import (
 // http.TimeoutHandler does. So each use holds the lock, and none begins after the
 // end of the loan: the connection is idemtx's alone then.
 type loan struct {
+	conn *pgx.Conn // nil if the transaction has failed to begin
+
 	mu     sync.Mutex
 	ended  bool
-	last   error            // what an aborted transaction was aborted by
+	broken bool             // before the use that is going on
+	cause  error            // of the transaction's being aborted, as far as it was seen
 	failed map[string]error // the first of each SQLSTATE, or of another kind
 }
 
@@ -29,6 +33,12 @@ var (
 	errKept   = fmt.Errorf("%w: it was used after the handler had returned", ErrTxMisuse)
 	errShared = fmt.Errorf("%w: it was used while another use of it was going on", ErrTxMisuse)
 	errUnseen = errors.New("idemtx: a statement failed that was not sent through the transaction")
+)
+
+// The kinds of failure that have no SQLSTATE.
+const (
+	lostConnection = "the connection was lost"
+	notWaitedFor   = "the connection was closed because a context had ended"
 )
 
 // begin is the begin of a use, which done ends unless there is an error. It does
@@ -42,34 +52,40 @@ func (l *loan) begin() error {
 		l.mu.Unlock()
 		return errKept
 	}
+	l.broken = l.aborted()
 	return nil
 }
 
 // done is deferred, because a codec may panic.
-func (l *loan) done(err *error) {
-	l.note(*err)
-	l.mu.Unlock()
+func (l *loan) done(err error) {
+	defer l.mu.Unlock()
+	switch now := l.aborted(); {
+	case now && !l.broken:
+		l.cause = err
+	case !now:
+		l.cause = nil // a savepoint has mended it
+	}
+	if kind := l.kindOf(err); kind != "" && l.failed[kind] == nil {
+		if l.failed == nil {
+			l.failed = make(map[string]error)
+		}
+		l.failed[kind] = err
+	}
 }
 
-// note remembers why a use has failed. That the transaction is aborted is only
-// the consequence of something else. That a savepoint is closed is how a deferred
-// rollback ends.
-func (l *loan) note(err error) {
+// kindOf tells failures of PostgreSQL apart. What fails on this side alone, such
+// as a codec, a callback, or a statement that was not sent, is none.
+func (l *loan) kindOf(err error) string {
 	code := sqlState(err)
-	switch {
-	case err == nil, code == inFailedTransaction,
-		errors.Is(err, pgx.ErrNoRows), errors.Is(err, pgx.ErrTooManyRows), errors.Is(err, pgx.ErrTxClosed):
-		return
-	case gaveUp(err):
-		code = "context"
+	switch lost := l.conn != nil && l.conn.IsClosed(); {
+	case err == nil, code == inFailedTransaction: // of which the cause is another
+		return ""
+	case code == "" && lost && gaveUp(err):
+		return notWaitedFor
+	case code == "" && lost:
+		return lostConnection
 	}
-	l.last = err
-	if l.failed == nil {
-		l.failed = make(map[string]error)
-	}
-	if l.failed[code] == nil {
-		l.failed[code] = err
-	}
+	return code
 }
 
 // gaveUp tells that a statement was not waited for, which closes its connection.
@@ -77,36 +93,63 @@ func gaveUp(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// end waits for the use that is going on.
-func (l *loan) end() {
+// end waits for the use that is going on. If that does not end long after ctx has,
+// the network connection is closed under it.
+func (l *loan) end(ctx context.Context) {
+	if !l.mu.TryLock() {
+		ended := make(chan struct{})
+		go l.cutOff(ctx, ended)
+		l.mu.Lock()
+		close(ended)
+	}
+	l.ended = true
+	l.mu.Unlock()
+}
+
+func (l *loan) cutOff(ctx context.Context, ended <-chan struct{}) {
+	select {
+	case <-ended:
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case <-ended:
+	case <-time.After(cleanupTimeout):
+		_ = l.conn.PgConn().Conn().Close()
+	}
+}
+
+func (l *loan) hasEnded() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ended = true
+	return l.ended
 }
 
 // failures are what the uses have failed of, and an error for what was done to the
 // transaction behind its back.
-func (l *loan) failures(conn *pgx.Conn) []error {
+func (l *loan) failures() []error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.failed) == 0 && aborted(conn) {
-		return []error{errUnseen}
+	failures := slices.Collect(maps.Values(l.failed))
+	if l.aborted() && l.cause == nil {
+		failures = append(failures, errUnseen)
 	}
-	return slices.Collect(maps.Values(l.failed))
+	return failures
 }
 
 // undoing is why PostgreSQL has undone the transaction for no fault of the
 // handler's, whatever that has made of it, or nil. The loan has ended.
-func (l *loan) undoing(conn *pgx.Conn) error {
-	if aborted(conn) && undone(l.last) {
-		return l.last
+func (l *loan) undoing() error {
+	if l.aborted() && undone(l.cause) {
+		return l.cause
 	}
 	return nil
 }
 
-// gaveUp tells that the handler has not waited for a statement.
-func (l *loan) gaveUp() bool { return l.failed["context"] != nil }
+// gaveUp tells that the handler has not waited for a statement. The loan has
+// ended.
+func (l *loan) gaveUp() bool { return l.failed[notWaitedFor] != nil }
 
-func aborted(conn *pgx.Conn) bool {
-	return conn != nil && !conn.IsClosed() && conn.PgConn().TxStatus() == 'E'
+func (l *loan) aborted() bool {
+	return l.conn != nil && !l.conn.IsClosed() && l.conn.PgConn().TxStatus() == 'E'
 }

@@ -29,9 +29,12 @@ var errReplaced = fmt.Errorf("%w: it ended the transaction by SQL and began anot
 // work has the handler work in the transaction. Without an error its reply can be
 // written, in the transaction or, when it is a refusal, after its undoing.
 func work(ctx context.Context, tx pgx.Tx, fn handler) (draft, error) {
-	l := new(loan)
+	l := &loan{conn: tx.Conn()}
 	d, err := lend(ctx, tx, l, fn)
-	switch undoing := l.undoing(tx.Conn()); {
+	if over(tx) {
+		return draft{}, errKept
+	}
+	switch undoing := l.undoing(); {
 	case undoing != nil:
 		return draft{}, &undoneError{undoing}
 	case err != nil:
@@ -42,7 +45,7 @@ func work(ctx context.Context, tx pgx.Tx, fn handler) (draft, error) {
 
 // lend gives the handler the transaction for as long as it runs.
 func lend(ctx context.Context, tx pgx.Tx, l *loan, fn handler) (draft, error) {
-	defer l.end()
+	defer l.end(ctx)
 	return fn(ctx, &guard{tx: tx, loan: l})
 }
 

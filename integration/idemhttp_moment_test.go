@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -128,6 +130,48 @@ func TestHTTPRefusalAfterSavepoints(t *testing.T) {
 	require.Equal(t, http.StatusPaymentRequired, s.send(s.post("kept", "{}")).status)
 	require.EqualValues(t, 1, s.runs.Load())
 	require.Equal(t, 1, f.rows("kept"))
+}
+
+// ownErrors are those of the handler's side, which PostgreSQL knows nothing of, or
+// has only been told of.
+var ownErrors = map[string]func(ctx context.Context, tx pgx.Tx, f *fixture) error{
+	"a callback": func(ctx context.Context, tx pgx.Tx, _ *fixture) error {
+		b := new(pgx.Batch)
+		b.Queue("SELECT 0").QueryRow(func(row pgx.Row) error {
+			return cmp.Or(row.Scan(new(int)), errors.New("sold out"))
+		})
+		return tx.SendBatch(ctx, b).Close()
+	},
+	"a source": func(ctx context.Context, tx pgx.Tx, f *fixture) error {
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{f.schema, "effects"}, []string{"key"},
+			pgx.CopyFromFunc(func() ([]any, error) { return nil, errors.New("sold out") }))
+		return err
+	},
+	"a destination": func(ctx context.Context, tx pgx.Tx, _ *fixture) error {
+		return tx.QueryRow(ctx, "SELECT NULL::text").Scan(new(string))
+	},
+	"an argument": func(ctx context.Context, tx pgx.Tx, _ *fixture) error {
+		_, err := tx.Exec(ctx, "SELECT $1::int", "none")
+		return err
+	},
+}
+
+// TestHTTPOwnErrorsAreNoMoments: a refusal that comes of one is kept.
+func TestHTTPOwnErrorsAreNoMoments(t *testing.T) {
+	t.Parallel()
+	for name, fail := range ownErrors {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			s := f.serve(idemhttp.Config{Policy: idemhttp.Stripe}, func(w http.ResponseWriter, r *http.Request) {
+				if err := fail(r.Context(), idemhttp.Tx(r.Context()), f); err != nil {
+					http.Error(w, "declined", http.StatusPaymentRequired)
+				}
+			})
+			require.Equal(t, http.StatusPaymentRequired, s.send(s.post("own", "{}")).status)
+			require.Equal(t, 1, f.rows("own"))
+		})
+	}
 }
 
 // TestHTTPBusyIsAnsweredInTheEnd: an error that asks for patience is not kept, or

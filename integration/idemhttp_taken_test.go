@@ -19,7 +19,6 @@ func TestHTTPBodyThatWasTaken(t *testing.T) {
 	const form = "application/x-www-form-urlencoded"
 	for name, take := range map[string]func(r *http.Request){
 		"a form":           func(r *http.Request) { _ = r.PostFormValue("token") },
-		"the first bytes":  func(r *http.Request) { _, _ = io.ReadFull(r.Body, make([]byte, 4)) },
 		"all of the bytes": func(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) },
 	} {
 		for encoding, chunked := range map[string]bool{"with a length": false, "in chunks": true} {

@@ -130,6 +130,62 @@ func TestStrayStatementIsWaitedFor(t *testing.T) {
 	require.Equal(t, 1, f.effects("waits"))
 }
 
+// TestStrayDoTxLeavesOthersAlone: when it goes on, its connection is that of
+// another request.
+func TestStrayDoTxLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withMaxConns(1))
+	inside, goOn, stopped := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	failed := errors.New("the handler has failed")
+	_, err := idemtx.Do(t.Context(), f.store, f.request("outer"), func(ctx context.Context, tx pgx.Tx) (order, error) {
+		go func() {
+			_, err := idemtx.DoTx(ctx, f.store, tx, f.request("inner"), func(context.Context, pgx.Tx) (order, error) {
+				close(inside)
+				<-goOn
+				return order{}, nil
+			})
+			stopped <- err
+		}()
+		<-inside
+		return order{}, failed
+	})
+	require.ErrorIs(t, err, failed)
+
+	_, err = idemtx.Do(t.Context(), f.store, f.request("another"), func(ctx context.Context, tx pgx.Tx) (order, error) {
+		o, err := f.effect(ctx, tx, "another")
+		close(goOn) // which a second run could not
+		require.ErrorIs(t, <-stopped, idemtx.ErrTxMisuse)
+		require.False(t, tx.Conn().IsClosed())
+		return o, err
+	})
+	require.NoError(t, err)
+	require.Equal(t, 1, f.effects("another"))
+	require.Zero(t, f.rows("inner"))
+}
+
+// TestStrayStatementIsCutOff: one that would go on for ever does not hold up a
+// caller whose context has ended.
+func TestStrayStatementIsCutOff(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withMaxConns(1))
+	ctx, cancel := context.WithCancel(t.Context())
+	statement := make(chan error, 1)
+	_, err := idemtx.Do(ctx, f.store, f.request("for ever"), func(ctx context.Context, tx pgx.Tx) (order, error) {
+		go func() {
+			_, err := tx.Exec(context.WithoutCancel(ctx), "SELECT pg_sleep(3600)")
+			statement <- err
+		}()
+		require.Eventually(t, func() bool {
+			return ask[bool](t, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'PgSleep')", f.schema)
+		}, time.Minute, time.Millisecond)
+		cancel()
+		return order{}, ctx.Err()
+	})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Error(t, <-statement)
+	require.Eventually(t, func() bool { return f.pool.Stat().AcquiredConns() == 0 }, time.Minute, time.Millisecond)
+}
+
 // TestHTTPTimeoutHandlerInside leaves its handler behind in the middle of a
 // statement. The key and the connection are free afterwards.
 func TestHTTPTimeoutHandlerInside(t *testing.T) {
