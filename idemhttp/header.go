@@ -40,22 +40,35 @@ func (c *Config) storable(h http.Header) http.Header {
 	})
 }
 
-// without copies h but for what drop wants gone. Names are told apart as clients
-// do, who care for case less than a handler that writes to the map directly.
+// without copies h but for what drop wants gone, as net/http sends it, whoever
+// sends it: a line break in a value, or a name that is none, would begin another
+// header or another response. Names are told apart as clients do, who care for case
+// less than a handler that writes to the map directly.
 func without(h http.Header, drop func(name string) bool) http.Header {
 	kept := h.Clone()
-	for name := range h {
-		if drop(http.CanonicalHeaderKey(name)) {
+	for name, values := range kept {
+		if !isToken(name) || drop(http.CanonicalHeaderKey(name)) {
 			delete(kept, name)
+			continue
+		}
+		for i, value := range values {
+			values[i] = newlines.Replace(value)
 		}
 	}
 	return kept
 }
 
-// isTrailer tells whether a header announces a trailer, or is one, in either of
-// the ways of net/http.
-func isTrailer(name string) bool {
-	return http.CanonicalHeaderKey(name) == "Trailer" || strings.HasPrefix(name, http.TrailerPrefix)
+var newlines = strings.NewReplacer("\r", " ", "\n", " ")
+
+// hasTrailers tells whether a header announces trailers, or holds one, in either
+// of the ways of net/http.
+func hasTrailers(h http.Header) bool {
+	for name := range h {
+		if http.CanonicalHeaderKey(name) == "Trailer" || strings.HasPrefix(name, http.TrailerPrefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // isToken tells whether s may be the name of a header, by RFC 9110, section 5.1.
@@ -63,20 +76,6 @@ func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", r)
 	})
-}
-
-var newlines = strings.NewReplacer("\r", " ", "\n", " ")
-
-// oneLine is h as net/http sends it, whoever sends it: a line break in a value,
-// or a name that is none, would begin another header or another response.
-func oneLine(h http.Header) http.Header {
-	clean := without(h, func(name string) bool { return !isToken(name) })
-	for _, values := range clean {
-		for i, value := range values {
-			values[i] = newlines.Replace(value)
-		}
-	}
-	return clean
 }
 
 // set holds the names in the spelling of net/http.

@@ -2,9 +2,7 @@ package idemhttp
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 )
 
 // recorder is the http.ResponseWriter of a handler: it does what that of
@@ -60,7 +58,7 @@ func (rec *recorder) Write(p []byte) (int, error) {
 // finish returns the response of a handler that has returned.
 func (rec *recorder) finish() (Response, error) {
 	rec.WriteHeader(http.StatusOK)
-	if rec.err == nil && slices.ContainsFunc(slices.Collect(maps.Keys(rec.header)), isTrailer) {
+	if rec.err == nil && hasTrailers(rec.header) {
 		rec.err = errTrailers
 	}
 	rec.response.sniff()

@@ -36,12 +36,9 @@ var (
 // complete is r as it will be sent, in answer to a request with that method.
 func (p *Protection) complete(r Response, method string) (Response, error) {
 	r.Status = cmp.Or(r.Status, http.StatusOK)
-	for name := range r.Header {
-		if isTrailer(name) {
-			return Response{}, errTrailers
-		}
-	}
 	switch {
+	case hasTrailers(r.Header):
+		return Response{}, errTrailers
 	case r.Status < 200 || r.Status > 999:
 		return Response{}, errStatus
 	case len(r.Body) > p.limit:
@@ -57,7 +54,7 @@ func (p *Protection) complete(r Response, method string) (Response, error) {
 	if r.Header == nil {
 		r.Header = make(http.Header)
 	}
-	r.Header = without(oneLine(r.Header), func(name string) bool {
+	r.Header = without(r.Header, func(name string) bool {
 		return framing[name] || name == expiresHeader || name == p.config.Policy.ReplayedHeader
 	})
 	// Without a body, HEAD may still tell the length of the one GET would get.
@@ -72,7 +69,7 @@ func (p *Protection) complete(r Response, method string) (Response, error) {
 // unless the response has them, too; Set-Cookie and Vary add up.
 func (r Response) Send(w http.ResponseWriter) {
 	header := w.Header()
-	for name, values := range without(oneLine(r.Header), func(name string) bool { return framing[name] }) {
+	for name, values := range without(r.Header, func(name string) bool { return framing[name] }) {
 		if name == "Set-Cookie" || name == "Vary" {
 			values = append(header[name], values...)
 		}
@@ -131,7 +128,7 @@ func (r *Response) UnmarshalReply(response json.RawMessage, body []byte) error {
 	for name, values := range stored.Header {
 		header[narrow(name)] = mapped(values, narrow)
 	}
-	*r = Response{stored.Status, storable(oneLine(header)), bytes.Clone(body)} // whoever has written the row
+	*r = Response{stored.Status, storable(header), bytes.Clone(body)} // whoever has written the row
 	return nil
 }
 

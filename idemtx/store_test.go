@@ -131,3 +131,13 @@ func TestConfigIsRefusedOutsideOfItsBounds(t *testing.T) {
 		}
 	}
 }
+
+// TestAStoreTellsItsConfig, also what was left to it.
+func TestAStoreTellsItsConfig(t *testing.T) {
+	t.Parallel()
+	s, err := idemtx.New(newPool(t), idemtx.Config{Table: "replies"})
+	require.NoError(t, err)
+	require.Equal(t, "replies", s.Config().Table)
+	require.Equal(t, 1<<20, s.Config().MaxReplyBytes)
+	require.Equal(t, 24*time.Hour, s.Config().TTL)
+}
