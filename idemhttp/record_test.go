@@ -225,8 +225,9 @@ type received struct {
 func exchange(t *testing.T, protocol, method string, handler func(http.ResponseWriter, *http.Request) error) received {
 	t.Helper()
 	var got received
+	told := make(chan error, 1)
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got.err = handler(w, r)
+		told <- handler(w, r)
 	}))
 	srv.EnableHTTP2 = protocol == "HTTP/2.0"
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of a second WriteHeader
@@ -242,7 +243,8 @@ func exchange(t *testing.T, protocol, method string, handler func(http.ResponseW
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
-	srv.Close() // waits for the handler, which writes got.err
+	srv.Close()
+	got.err = <-told // which Close does not wait for in HTTP/2
 	got.status, got.header, got.body = response.StatusCode, response.Header, string(body)
 	got.header.Del("Date")
 	return got
