@@ -21,9 +21,7 @@ type call struct {
 	ttl         time.Duration
 	refuse      bool      // OnDuplicate is Refuse
 	deadline    time.Time // of waiting for another request
-
-	keyLock         int64 // advisory locks; see sql/lock.sql
-	fingerprintLock int64
+	keyLock     int64     // the advisory lock on the key; see sql/lock.sql
 
 	scope scope.Scope
 
@@ -48,7 +46,6 @@ func (s *Store) prepare(c *call, r Request) error {
 	c.refuse = cmp.Or(r.OnDuplicate, s.config.OnDuplicate) == Refuse
 	c.deadline = time.Now().Add(s.config.MaxWait)
 	c.keyLock = keyLock(s.config.Schema, s.config.Table, c.id)
-	c.fingerprintLock = fingerprintLock(c.keyLock, f)
 	return nil
 }
 
@@ -62,7 +59,7 @@ func idOf(sc scope.Scope, key string) keyID {
 // keyLock is the advisory lock on a key. Its composition is frozen: two
 // releases that disagreed would not exclude each other.
 func keyLock(schema, table string, id keyID) int64 {
-	b := []byte("idemtx key lock v1")
+	b := append(make([]byte, 0, 256), "idemtx key lock v1"...)
 	for _, part := range []string{schema, table, id.scope, id.key} {
 		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
 		b = append(b, part...)
@@ -70,10 +67,14 @@ func keyLock(schema, table string, id keyID) int64 {
 	return lockNumber(b)
 }
 
+// fingerprintLock is that of what the call is for. A replay that needs no lock is
+// spared the hash.
+func (c *call) fingerprintLock() int64 { return fingerprintLock(c.keyLock, c.fingerprint) }
+
 // fingerprintLock is the advisory lock on a key and what it is used for. Its
 // composition is frozen too.
 func fingerprintLock(keyLock int64, f Fingerprint) int64 {
-	b := []byte("idemtx fingerprint lock v1")
+	b := append(make([]byte, 0, 128), "idemtx fingerprint lock v1"...)
 	b = binary.BigEndian.AppendUint64(b, uint64(keyLock))
 	return lockNumber(append(b, f[:]...))
 }
@@ -91,14 +92,14 @@ func (c *call) judge(r *row, onExpired Expired) (*row, error) {
 	switch {
 	case r == nil:
 		return nil, nil
-	case !r.Live && !r.claimed() && onExpired == RefuseExpired:
+	case !r.live() && !r.claimed() && onExpired == RefuseExpired:
 		return nil, ErrExpired
-	case !r.Live:
+	case !r.live():
 		return nil, nil
 	case !r.has(c.fingerprint):
 		return nil, ErrMismatch
 	case r.claimed():
-		return nil, &InFlightError{RetryAfter: r.leaseLeft()}
+		return nil, &InFlightError{RetryAfter: r.left()}
 	}
 	return r, nil
 }

@@ -74,8 +74,7 @@ func TestLocksOfOneKeyDifferByFingerprint(t *testing.T) {
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	its, another := Fingerprint{1}, Fingerprint{2}
-	left := 2.5
-	claimed := row{LeaseLeft: &left, LeaseID: pgtype.UUID{Valid: true}}
+	claimed := row{LeaseID: pgtype.UUID{Valid: true}}
 	answered := row{Response: []byte("null")}
 	inFlight := &InFlightError{RetryAfter: 2500 * time.Millisecond}
 	for name, c := range map[string]struct {
@@ -96,7 +95,10 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.row.Live, c.row.Fingerprint = c.live, c.fingerprint[:]
+			c.row.Fingerprint = c.fingerprint[:]
+			if c.live { // to the last instant, and not in it
+				c.row.SecondsLeft = 2.5
+			}
 			var answer *row
 			if c.answers {
 				answer = &c.row
@@ -143,7 +145,7 @@ func TestPrepareTakesTheDefaultsOfTheStore(t *testing.T) {
 		lock := keyLock("app", "order", id)
 		require.Equal(t, call{
 			id: id, scope: alice, fingerprint: fingerprint, ttl: time.Hour, refuse: true,
-			deadline: time.Now().Add(7 * time.Second), keyLock: lock, fingerprintLock: fingerprintLock(lock, fingerprint),
+			deadline: time.Now().Add(7 * time.Second), keyLock: lock,
 		}, c)
 	})
 }
@@ -160,13 +162,6 @@ func TestARequestPrevailsOverTheStore(t *testing.T) {
 	require.NoError(t, unconnected(t, Config{}).prepare(&c, Request{Scope: alice, Key: "order-1", OnDuplicate: Refuse}))
 	require.Equal(t, 24*time.Hour, c.ttl)
 	require.True(t, c.refuse)
-}
-
-func TestALeaseNeverHasLessThanNothingLeft(t *testing.T) {
-	t.Parallel()
-	ended := -0.000004 // between the two clock_timestamp() of look.sql
-	_, err := new(call).judge(&row{Live: true, Fingerprint: make([]byte, 32), LeaseLeft: &ended}, Rerun)
-	require.Equal(t, &InFlightError{}, err)
 }
 
 // TestAKeyOutlivesItsMemory: a framework may write its next request over it.

@@ -3,7 +3,6 @@ package idemtx
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -17,21 +16,20 @@ type claim struct {
 	id    pgtype.UUID // whoever takes the key over has another
 }
 
-// poolHandler is the caller's function with its reply encoded. Once the work is
-// done, an error is about the reply.
-type poolHandler func(ctx context.Context) (d draft, done bool, err error)
+// poolHandler is the caller's function with its reply encoded. It calls done when
+// the work is: an error after that, or a panic, is about the reply.
+type poolHandler func(ctx context.Context, done func()) (draft, error)
 
 // doPool runs fn while the key is claimed, unless it is answered.
 func (s *Store) doPool(ctx context.Context, c *call, fn poolHandler) (result, error) {
-	if s.maxConns < 2 {
-		return result{}, fmt.Errorf("idemtx: the pool has MaxConns %d; DoPool needs at least 2, "+
-			"one to renew the lease while the handler has the other", s.maxConns)
-	}
 	answer, err := s.takeTurn(ctx, c)
 	if answer != nil || err != nil {
 		return result{answer, true}, err
 	}
 	defer func() { c.place.leave(answer) }()
+	if answer, err = s.peek(ctx, c); answer != nil || err != nil {
+		return result{answer, true}, err
+	}
 	cl := &claim{store: s, call: c, id: newID()}
 	if _, answer, err = s.find(ctx, c, cl); answer != nil || err != nil {
 		return result{answer, true}, err
@@ -47,17 +45,17 @@ func (s *Store) doPool(ctx context.Context, c *call, fn poolHandler) (result, er
 func (cl *claim) run(ctx context.Context, fn poolHandler) (result, error) {
 	cl.call.runs++
 	cl.call.place.runs(cl.call.fingerprint)
-	var d draft
-	var done bool
-	var err error
+	done := false
 	defer func() {
 		// When the work is done and its reply cannot be stored, the lease keeps
 		// the work from being done again at once.
 		if !done {
-			cl.release()
+			cl.release(false)
 		}
 	}()
-	d, done, err = cl.underLease(ctx, fn)
+	d, err := cl.underLease(ctx, func(ctx context.Context) (draft, error) {
+		return fn(ctx, func() { done = true })
+	})
 	if err != nil {
 		return result{}, err
 	}
@@ -72,17 +70,17 @@ func (cl *claim) open(ctx context.Context) (finding, error) {
 	var r *row
 	err := s.transact(ctx, func(b *pgx.Batch) {
 		b.Queue(s.sql.claim, c.id.scope, c.id.key, c.fingerprint[:], cl.id, s.config.Lease.Microseconds(),
-			c.ttl.Microseconds(), c.keyLock, c.fingerprintLock, s.config.OnExpired == Rerun)
+			c.ttl.Microseconds(), c.keyLock, c.fingerprintLock(), s.config.OnExpired == Rerun)
 		b.Queue(s.sql.look, c.id.scope, c.id.key)
 	}, func(br pgx.BatchResults) (err error) {
 		if err = skip(br, 1); err == nil {
-			r, err = scanRow(br)
+			r, err = scanRow(br.QueryRow())
 		}
 		return err
 	})
 	if err != nil {
 		if !rejected(err) && !unsent(err) {
-			cl.release() // it may have landed
+			cl.release(true)
 		}
 		return finding{}, s.failed("claim the key", err)
 	}
@@ -98,6 +96,11 @@ func (cl *claim) pause() {}
 
 // reopens always: the lock that was waited for is gone with its transaction.
 func (cl *claim) reopens(finding) bool { return true }
+
+func (cl *claim) confirm(ctx context.Context) error {
+	_, err := cl.store.exec(ctx, cl.store.sql.confirm, cl.call.id.scope, cl.call.id.key)
+	return err
+}
 
 func (cl *claim) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	return cl.store.pool.SendBatch(ctx, b)

@@ -18,7 +18,7 @@
 //
 // # What is promised
 //
-// [Do] and [DoTx]: the reply is stored if and only if the handler's writes are.
+// [Do], [DoBatch] and [DoTx]: the reply is stored if and only if the work's writes are.
 // It is one transaction and one commit, and a crash leaves nothing to recover.
 //
 //	absent ── handler, reply, COMMIT ──▶ answered ── TTL ──▶ absent
@@ -38,7 +38,7 @@
 //
 // What is left when the process, its connection, or the server dies in a step:
 //
-//	                                Do and DoTx        DoPool
+//	                                Do, DoBatch, DoTx  DoPool
 //	taking the lock, or claiming    nothing            nothing, or the claim
 //	the handler                     nothing            what it has done, and the claim
 //	between handler and reply       nothing            the work, and the claim
@@ -48,16 +48,17 @@
 //
 // A retry gets the reply, where there is one. Where there is nothing it runs the
 // handler. Where there is a claim it runs the handler again when the lease has
-// ended, whatever was done before: that is the price of pool mode.
+// ended, whatever was done before: that is the price of pool mode. CRASHES.md in
+// the repository has each step, with a test for each line.
 //
-// When the answer to COMMIT is lost and the process lives, [Do] finds out by
-// itself whether it has landed: it takes the key's lock, which is free only when
-// the old transaction is over, and looks for the row.
+// When the answer to COMMIT is lost and the process lives, [Do] and [DoBatch] find
+// out by themselves whether it has landed: they take the key's lock, which is free only
+// when the old transaction is over, and look for the row.
 //
 // # Duplicates
 //
 // While a handler runs, others with its key wait for it, or are refused, as
-// [Duplicate] says. Callers of [Do] and [DoPool] in one process wait in memory
+// [Duplicate] says. Callers of [Do], [DoBatch] and [DoPool] in one process wait in memory
 // and hold no connection; of each process at most one waits in PostgreSQL, for an
 // advisory lock that ends with the transaction. What protects the key in the end
 // is the primary key: where the lock does not, as against a program of another
@@ -78,11 +79,29 @@
 // and runs the handler again after 40001. [DoTx] returns 40001 to its caller,
 // whose transaction it is.
 //
+// Under SERIALIZABLE requests with different keys conflict, too: looking for a key
+// that is not there reads a page of the index, or the whole of a table that is
+// still small. Raise [Config.MaxAttempts].
+//
+// # Replication
+//
+// A promoted standby has both work and reply, or neither. With
+// synchronous_standby_names set, it has everything that was acknowledged. COMMIT
+// alone does not see to that: when its wait for the standby is cut off, as by the
+// cancel request that pgx sends when it closes a connection, the row shows all the
+// same. So there a replay locks its row and commits, which waits for the standby,
+// before it is given; in [DoTx] it is the caller's COMMIT that waits. Beyond this
+// are [Store.GetTx] and read-only transactions, which cannot wait, and whoever cancels a waiting COMMIT by
+// pg_cancel_backend: PostgreSQL tells the caller that it has succeeded.
+//
 // # Time
 //
 // All times are the server's, read with clock_timestamp() in the statement that
 // needs them. A row is live while its expires_at is in the future. Nothing is
-// compared with the clock of the application.
+// compared with the clock of the application; a [Cache] counts from the look how long
+// the server has said that the row will live. When the server's clock is stepped
+// forward, replies expire and leases end early; when it is stepped back, they last
+// longer, and a wait in PostgreSQL may last until its context ends.
 //
 // # Operating
 //

@@ -40,6 +40,9 @@ type dialogue interface {
 	// reopens tells that a finding made after a wait is of no use, and that
 	// open has to be called again.
 	reopens(f finding) bool
+	// confirm waits until a synchronous standby has the row, or has the caller's
+	// COMMIT wait for it. See sql/confirm.sql.
+	confirm(ctx context.Context) error
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
@@ -54,7 +57,10 @@ func (s *Store) find(ctx context.Context, c *call, d dialogue) (finding, *row, e
 		switch {
 		case errors.As(verdict, &claim):
 			f, err = s.outwait(ctx, c, d, claim, poll)
-		case answer != nil || verdict != nil || f.lock.Held:
+		case answer != nil:
+			answer, err = s.passOn(ctx, d, answer)
+			return f, answer, err
+		case verdict != nil || f.lock.Held:
 			return f, answer, verdict
 		case c.refuse:
 			f, err = s.probe(ctx, c, d, f)
@@ -63,6 +69,17 @@ func (s *Store) find(ctx context.Context, c *call, d dialogue) (finding, *row, e
 		}
 	}
 	return f, nil, err
+}
+
+// passOn returns the answer of another call when it is as safe as its own COMMIT
+// was to make it.
+func (s *Store) passOn(ctx context.Context, d dialogue, answer *row) (*row, error) {
+	if answer.Unconfirmed {
+		if err := d.confirm(ctx); err != nil {
+			return nil, s.failed("confirm the reply", err)
+		}
+	}
+	return answer, nil
 }
 
 // outwait looks again after a while at a key that is claimed in pool mode.
@@ -91,7 +108,7 @@ func (s *Store) await(ctx context.Context, c *call, d dialogue, f finding) (find
 	c.place.waits()
 	b := &pgx.Batch{}
 	b.Queue(setLockTimeout, milliseconds(left))
-	b.Queue(awaitFingerprint, c.fingerprintLock)
+	b.Queue(awaitFingerprint, c.fingerprintLock())
 	b.Queue(awaitKey, c.keyLock)
 	b.Queue(setLockTimeout, f.lock.LockTimeout) // the handler's again
 	b.Queue(s.sql.look, c.id.scope, c.id.key)
@@ -120,11 +137,11 @@ func (s *Store) await(ctx context.Context, c *call, d dialogue, f finding) (find
 // probe finds out whether the request in flight is another one.
 func (s *Store) probe(ctx context.Context, c *call, d dialogue, f finding) (finding, error) {
 	b := &pgx.Batch{}
-	b.Queue(s.sql.probe, c.keyLock, c.fingerprintLock)
+	b.Queue(s.sql.probe, c.keyLock, c.fingerprintLock())
 	b.Queue(s.sql.look, c.id.scope, c.id.key)
 	br := d.SendBatch(ctx, b)
 	var holder string
-	if err := scanOne(br, &holder); err != nil {
+	if err := br.QueryRow().Scan(&holder); err != nil {
 		_ = br.Close()
 		return f, s.failed("probe the key", err)
 	}
@@ -155,7 +172,7 @@ func (s *Store) probe(ctx context.Context, c *call, d dialogue, f finding) (find
 // a batch, behind those to before other statements.
 func (s *Store) readFinding(br pgx.BatchResults, before int) (f finding, err error) {
 	if err = skip(br, before); err == nil {
-		err = scanOne(br, &f.lock)
+		err = f.lock.scan(br.QueryRow())
 	}
 	if err != nil {
 		_ = br.Close()
@@ -167,7 +184,7 @@ func (s *Store) readFinding(br pgx.BatchResults, before int) (f finding, err err
 
 // lastRow reads the answer to look.sql and ends the batch.
 func (s *Store) lastRow(br pgx.BatchResults) (*row, error) {
-	r, err := scanRow(br)
+	r, err := scanRow(br.QueryRow())
 	if closeErr := br.Close(); err == nil {
 		err = closeErr
 	}

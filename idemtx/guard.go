@@ -119,6 +119,17 @@ func over(tx pgx.Tx) bool {
 
 func (g *guard) hasEnded() bool { return g.loan.hasEnded() }
 
+// inHand tells whether a transaction is one that was lent to a handler of the key,
+// or of one that has called it: it is not answered before that returns.
+func inHand(tx pgx.Tx, keyLock int64) bool {
+	lent, ok := tx.(interface{ isFor(keyLock int64) bool })
+	return ok && lent.isFor(keyLock)
+}
+
+func (g *guard) isFor(keyLock int64) bool {
+	return g.loan.keyLock == keyLock || inHand(g.tx, keyLock)
+}
+
 // savepointGuard is a savepoint in a guarded transaction, which the handler may
 // release and go back to.
 type savepointGuard struct{ guard }

@@ -10,11 +10,12 @@ import (
 )
 
 // The savepoint that a call of DoTx takes in its caller's transaction. PostgreSQL
-// keeps savepoints of one name apart by their order, so calls may be nested.
+// keeps savepoints of one name apart by their order, so calls may be nested. A
+// handler's own of that name would be taken for it: hence one that nobody gives.
 const (
-	savepoint           = "savepoint idemtx"
-	rollbackToSavepoint = "rollback to savepoint idemtx"
-	releaseSavepoint    = "release savepoint idemtx"
+	savepoint           = `savepoint "idemtx: before the handler"`
+	rollbackToSavepoint = `rollback to savepoint "idemtx: before the handler"`
+	releaseSavepoint    = `release savepoint "idemtx: before the handler"`
 )
 
 // joint is a call of DoTx, in the transaction of its caller.
@@ -33,6 +34,9 @@ func (s *Store) doTx(ctx context.Context, c *call, tx pgx.Tx, fn handler) (r res
 	if tx.Conn() == nil { // it has failed to begin
 		return r, fmt.Errorf("idemtx: take a savepoint: %w", pgx.ErrTxClosed)
 	}
+	if inHand(tx, c.keyLock) {
+		return r, errOwnKey
+	}
 	j := &joint{store: s, call: c, tx: tx}
 	written := false
 	defer func() {
@@ -41,13 +45,13 @@ func (s *Store) doTx(ctx context.Context, c *call, tx pgx.Tx, fn handler) (r res
 		}
 	}()
 	found, answer, err := s.find(ctx, c, j)
-	s.prepared.note(tx.Conn(), err == nil && !s.describes)
+	s.prepared.note(tx.Conn(), err == nil && s.execMode != pgx.QueryExecModeDescribeExec)
 	if answer != nil || err != nil {
 		return result{answer, true}, err
 	}
 	j.found = found
 	c.runs++
-	d, err := work(ctx, tx, fn)
+	d, err := work(ctx, c, tx, fn)
 	if err == nil {
 		r, err = j.write(ctx, d)
 	}
@@ -80,7 +84,7 @@ func (j *joint) open(ctx context.Context) (finding, error) {
 		}
 		j.saved = true
 	}
-	b.Queue(j.store.sql.lock, j.call.keyLock, j.call.fingerprintLock)
+	b.Queue(j.store.sql.lock, j.call.keyLock, j.call.fingerprintLock())
 	b.Queue(j.store.sql.look, j.call.id.scope, j.call.id.key)
 	br := j.tx.SendBatch(ctx, b)
 	if err := skip(br, before); err != nil {
@@ -109,6 +113,12 @@ func (j *joint) pause() {}
 // reopens never: going back to the savepoint would let go of the lock, and the
 // caller's snapshot stays what it is.
 func (j *joint) reopens(finding) bool { return false }
+
+// confirm leaves it to the caller's COMMIT to wait.
+func (j *joint) confirm(ctx context.Context) error {
+	_, err := j.tx.Exec(ctx, j.store.sql.confirm, j.call.id.scope, j.call.id.key)
+	return err
+}
 
 func (j *joint) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	return j.tx.SendBatch(ctx, b)
@@ -146,6 +156,8 @@ func (j *joint) taken(ctx context.Context, cause error) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
+	// The caller's COMMIT waits for a synchronous standby: the reply that was not
+	// stored has been written to the log.
 	answer, err := j.call.judge(f.row, j.store.config.OnExpired)
 	if answer == nil && err == nil {
 		err = fmt.Errorf("idemtx: store the reply: %w", &pgconn.PgError{

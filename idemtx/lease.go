@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Three tries of 2 s with 100 ms and 400 ms between: the caller waits at most
@@ -23,7 +22,7 @@ const (
 var errLeaseLost = errors.New("idemtx: the lease ran out and another request has taken the key over")
 
 // underLease calls fn and renews the lease until it returns.
-func (cl *claim) underLease(ctx context.Context, fn poolHandler) (draft, bool, error) {
+func (cl *claim) underLease(ctx context.Context, fn func(context.Context) (draft, error)) (draft, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	// Not a child of ctx: the handler may go on when its caller has gone.
 	renewing, stop := context.WithCancel(context.Background())
@@ -40,10 +39,10 @@ func (cl *claim) underLease(ctx context.Context, fn poolHandler) (draft, bool, e
 	return fn(ctx)
 }
 
-// renew renews the lease three times in its length, so that it outlives two
+// renew renews the lease four times in its length, so that it outlives two
 // failures, until ctx ends.
 func (cl *claim) renew(ctx context.Context, lost context.CancelCauseFunc) {
-	every := cl.store.config.Lease / 3
+	every := cl.store.config.Lease / 4
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -52,15 +51,24 @@ func (cl *claim) renew(ctx context.Context, lost context.CancelCauseFunc) {
 			return
 		case <-ticker.C:
 		}
-		tag, err := cl.exec(ctx, every, cl.store.sql.renew, cl.store.config.Lease.Microseconds())
+		held, err := cl.extend(ctx, every)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			cl.warn("idemtx: a lease was not renewed", err)
-		case err == nil && tag.RowsAffected() == 0:
+		case err == nil && !held:
 			lost(errLeaseLost)
 			return
 		}
 	}
+}
+
+// extend renews the lease once, and tells whether the key is still this call's.
+func (cl *claim) extend(ctx context.Context, timeout time.Duration) (held bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	tag, err := cl.store.exec(ctx, cl.store.sql.renew,
+		cl.call.id.scope, cl.call.id.key, cl.id, cl.store.config.Lease.Microseconds())
+	return tag.RowsAffected() > 0, err
 }
 
 // save stores the reply in place of the claim. The caller's context does not end
@@ -95,25 +103,27 @@ func (cl *claim) complete(d draft) (written, error) {
 	err := cl.store.transact(ctx, func(b *pgx.Batch) {
 		b.Queue(cl.store.sql.complete, cl.call.id.scope, cl.call.id.key, cl.id,
 			string(d.response), d.body, d.refused, cl.call.ttl.Microseconds())
-	}, func(br pgx.BatchResults) error { return scanOne(br, &w) })
+	}, func(br pgx.BatchResults) error { return w.scan(br.QueryRow()) })
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = errLeaseLost
 	}
 	return w, err
 }
 
-// release gives the key back, as far as it is still this call's.
-func (cl *claim) release() {
-	if _, err := cl.exec(context.Background(), cleanupTimeout, cl.store.sql.release); err != nil {
+// release gives the key back, as far as it is still this call's. A claim whose
+// answer was lost may still be under way, or have landed: its end is waited for.
+func (cl *claim) release(lost bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+	defer cancel()
+	err := cl.store.transact(ctx, func(b *pgx.Batch) {
+		if lost {
+			cl.store.queueLocks(b, cl.call)
+		}
+		b.Queue(cl.store.sql.release, cl.call.id.scope, cl.call.id.key, cl.id)
+	}, func(pgx.BatchResults) error { return nil })
+	if err != nil {
 		cl.warn("idemtx: a claim was not released; its key is blocked until the lease ends", err)
 	}
-}
-
-func (cl *claim) exec(ctx context.Context, timeout time.Duration, sql string, more ...any) (pgconn.CommandTag, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	args := append([]any{cl.call.id.scope, cl.call.id.key, cl.id}, more...)
-	return cl.store.exec(ctx, sql, args...)
 }
 
 func (cl *claim) warn(message string, err error) {

@@ -20,7 +20,8 @@ import (
 // http.TimeoutHandler does. So each use holds the lock, and none begins after the
 // end of the loan: the connection is idemtx's alone then.
 type loan struct {
-	conn *pgx.Conn // nil if the transaction has failed to begin
+	conn    *pgx.Conn // nil if the transaction has failed to begin
+	keyLock int64     // of the key that the handler runs for
 
 	mu     sync.Mutex
 	ended  bool
@@ -32,6 +33,7 @@ type loan struct {
 var (
 	errKept   = fmt.Errorf("%w: it was used after the handler had returned", ErrTxMisuse)
 	errShared = fmt.Errorf("%w: it was used while another use of it was going on", ErrTxMisuse)
+	errOwnKey = fmt.Errorf("%w: it was used to answer the key that its handler runs for", ErrTxMisuse)
 	errUnseen = errors.New("idemtx: a statement failed that was not sent through the transaction")
 )
 

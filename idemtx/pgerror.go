@@ -1,6 +1,7 @@
 package idemtx
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +13,7 @@ import (
 // SQLSTATEs that mean something here, by the names of PostgreSQL's manual,
 // appendix A.
 const (
+	cardinalityViolation = "21000"
 	divisionByZero       = "22012"
 	notNullViolation     = "23502"
 	uniqueViolation      = "23505"
@@ -63,6 +65,9 @@ func withoutValues(e *pgconn.PgError) *pgconn.PgError {
 
 // sqlState is the SQLSTATE of err, or empty when the server reported none.
 func sqlState(err error) string {
+	if err == nil {
+		return ""
+	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
 		return pgErr.Code
@@ -83,20 +88,7 @@ func columnOf(err error) string {
 // FATAL the connection is gone, and without an answer anything may be.
 func rejected(err error) bool {
 	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && severity(pgErr) == "ERROR"
-}
-
-// ended tells that the server has ended the connection, and said so.
-func ended(err error) bool {
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && severity(pgErr) != "ERROR"
-}
-
-func severity(e *pgconn.PgError) string {
-	if e.SeverityUnlocalized != "" {
-		return e.SeverityUnlocalized
-	}
-	return e.Severity
+	return errors.As(err, &pgErr) && cmp.Or(pgErr.SeverityUnlocalized, pgErr.Severity) == "ERROR"
 }
 
 // undone tells that PostgreSQL has rolled a transaction back for no fault of

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,22 +36,42 @@ import (
 // stored, whose error is [ErrReplyNotStorable]: each retry after the lease does
 // the work again.
 //
-// It needs a pool of at least two connections.
+// It needs a pool of at least two connections, and one more than its handlers hold
+// at a time, those of Do and DoTx included: a renewal waits for a connection like
+// everybody else, and a lease that was not renewed is lost.
 func DoPool[T any](ctx context.Context, s *Store, r Request, fn func(ctx context.Context) (T, error)) (Reply[T], error) {
 	return answer[T](ctx, s, ModeDoPool, r, func(ctx context.Context, c *call) (result, error) {
-		return s.doPool(ctx, c, func(ctx context.Context) (draft, bool, error) {
-			value, err := fn(ctx)
-			done := err == nil || errors.Is(err, ErrRefused)
-			d, err := encode(s, value, err)
-			return d, done, err
+		if s.maxConns < 2 {
+			return result{}, fmt.Errorf("idemtx: the pool has MaxConns %d; DoPool needs at least 2, "+
+				"one to renew the lease while the handler has the other", s.maxConns)
+		}
+		return s.recalled(ctx, c, func(ctx context.Context, c *call) (result, error) {
+			return s.doPool(ctx, c, func(ctx context.Context, done func()) (draft, error) {
+				value, err := fn(ctx)
+				if err == nil || errors.Is(err, ErrRefused) {
+					done()
+				}
+				return encode(s, value, err)
+			})
 		})
 	})
 }
 
 // Get returns the live reply under a key, or [ErrNotFound]. A request in flight
-// has none.
+// has none. Where synchronous_standby_names is set, it waits until a standby has the
+// reply, for which the role needs UPDATE on the table, unless its transactions are
+// read only by default.
 func (s *Store) Get(ctx context.Context, sc scope.Scope, key string) (Entry, error) {
-	return s.get(ctx, s.pool, sc, key)
+	r, err := s.get(ctx, s.pool, sc, key)
+	if err != nil {
+		return Entry{}, err
+	}
+	if r.Unconfirmed {
+		if _, err := s.exec(ctx, s.sql.confirm, sc.Key(), key); err != nil {
+			return Entry{}, s.failed("confirm the reply", err)
+		}
+	}
+	return r.entry(), nil
 }
 
 // Put stores a reply unless the key has a live one or is claimed, and tells
@@ -60,7 +81,16 @@ func (s *Store) Get(ctx context.Context, sc scope.Scope, key string) (Entry, err
 // Entry.Response must be JSON that jsonb can hold, or the error is
 // [ErrReplyNotStorable].
 func (s *Store) Put(ctx context.Context, sc scope.Scope, key string, e Entry) (stored bool, err error) {
-	return s.putEntry(ctx, s.pool, sc, key, e)
+	stored, err = s.putEntry(ctx, s.pool, sc, key, e)
+	if err == nil {
+		err = ctx.Err() // as in transact
+	}
+	return stored && err == nil, err
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
 // batcher is a pool or a transaction.
@@ -68,20 +98,27 @@ type batcher interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
-func (s *Store) get(ctx context.Context, db batcher, sc scope.Scope, key string) (Entry, error) {
+func (s *Store) get(ctx context.Context, db querier, sc scope.Scope, key string) (*row, error) {
 	if err := validID(sc, key); err != nil {
-		return Entry{}, err
+		return nil, err
 	}
-	b := &pgx.Batch{}
-	b.Queue(s.sql.look, sc.Key(), key)
-	r, err := s.lastRow(db.SendBatch(ctx, b))
+	r, err := s.look(ctx, db, keyID{sc.Key(), key})
 	switch {
 	case err != nil:
-		return Entry{}, err
-	case r == nil, r.claimed(), !r.Live:
-		return Entry{}, ErrNotFound
+		return nil, err
+	case r == nil, r.claimed(), !r.live():
+		return nil, ErrNotFound
 	}
-	return r.entry(), nil
+	return r, nil
+}
+
+// look returns what is under a key, or nil.
+func (s *Store) look(ctx context.Context, db querier, id keyID) (*row, error) {
+	r, err := scanRow(db.QueryRow(ctx, s.sql.look, id.scope, id.key))
+	if err != nil {
+		return nil, s.failed("look up the key", err)
+	}
+	return r, nil
 }
 
 func (s *Store) putEntry(ctx context.Context, db batcher, sc scope.Scope, key string, e Entry) (bool, error) {

@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// patience is how long a request waits in line that is not to wait. A pipeline tells
+// nobody when its work begins, and most have ended by then.
+const patience = 500 * time.Millisecond
+
 // keyID is a key with its scope, as they are stored.
 type keyID struct{ scope, key string }
 
@@ -72,12 +76,13 @@ func (p *place) await(ctx context.Context, c *call) (*row, error) {
 	}
 	began := time.Now()
 	defer func() { c.waited += time.Since(began) }()
-	timeout := time.NewTimer(time.Until(c.deadline))
-	defer timeout.Stop()
+	left := time.Until(c.deadline)
 	var inFlight <-chan struct{}
 	if c.refuse {
-		inFlight = p.inFlight()
+		inFlight, left = p.inFlight(), min(left, patience)
 	}
+	timeout := time.NewTimer(left)
+	defer timeout.Stop()
 	select {
 	case <-p.line.turn:
 		return p.passedOn(), nil
@@ -160,17 +165,29 @@ func (l *line) tell() {
 	}
 }
 
+// answers is called when what was in flight is answered and the turn goes on for
+// a moment. Who comes in it waits for its end and is not refused.
+func (p *place) answers() {
+	p.queue.mu.Lock()
+	defer p.queue.mu.Unlock()
+	p.line.untell()
+}
+
+func (l *line) untell() {
+	if isClosed(l.inFlight) {
+		l.inFlight = make(chan struct{})
+	}
+}
+
 // leave ends the turn. An answer, which may be nil, was live in the database
 // after the last question was put.
 func (p *place) leave(answer *row) {
 	p.queue.mu.Lock()
-	if answer != nil && answer.Live {
+	if answer != nil && answer.live() {
 		p.line.answer, p.line.answered = answer, p.asked
 	}
 	p.line.fingerprint = nil
-	if isClosed(p.line.inFlight) {
-		p.line.inFlight = make(chan struct{})
-	}
+	p.line.untell()
 	p.queue.mu.Unlock()
 	p.line.turn <- struct{}{}
 	p.quit()

@@ -150,7 +150,7 @@ func TestTheWaitIsAccountedFor(t *testing.T) {
 func TestAnAnswerIsPassedOnToThoseWhoCameBeforeItsQuestion(t *testing.T) {
 	t.Parallel()
 	q := new(queue)
-	answer := &row{Live: true}
+	answer := &row{SecondsLeft: 60}
 	first, before := hasTurn(t, q), q.join(oneKey)
 	first.asks()
 	after := q.join(oneKey)
@@ -170,7 +170,7 @@ func TestAnAnswerIsPassedOnToThoseWhoCameBeforeItsQuestion(t *testing.T) {
 func TestAnAnswerBelongsToTheLastQuestionOfItsAsker(t *testing.T) {
 	t.Parallel()
 	q := new(queue)
-	answer := &row{Live: true}
+	answer := &row{SecondsLeft: 60}
 	first := hasTurn(t, q)
 	first.asks()
 	between := q.join(oneKey)
@@ -187,7 +187,7 @@ func TestWhoeverComesLaterPutsAQuestionOfItsOwn(t *testing.T) {
 	q := new(queue)
 	first, keepsTheLine := hasTurn(t, q), q.join(oneKey)
 	first.asks()
-	first.leave(&row{Live: true})
+	first.leave(&row{SecondsLeft: 60})
 	last := q.join(oneKey)
 	passedOn, err := last.await(t.Context(), waiting(0))
 	require.NoError(t, err)
@@ -205,7 +205,7 @@ func TestAnAnswerGoesThroughTheWholeLine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := new(queue)
-		first, answer := hasTurn(t, q), &row{Live: true}
+		first, answer := hasTurn(t, q), &row{SecondsLeft: 60}
 		var line []<-chan outcome
 		for range 1000 {
 			line = append(line, begins(t.Context(), q.join(oneKey), waiting(time.Hour)))
@@ -337,7 +337,7 @@ func TestRefuseGetsAnAnswerThatComesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := new(queue)
-		first, answer := hasTurn(t, q), &row{Live: true}
+		first, answer := hasTurn(t, q), &row{SecondsLeft: 60}
 		ended := begins(t.Context(), q.join(oneKey), refusing(Fingerprint{}))
 		synctest.Wait()
 		first.asks()
@@ -405,7 +405,7 @@ func (m *mixture) turn(p *place, c *call, inTurn *atomic.Int32) {
 		m.t.Error("two callers have their turn at once")
 	}
 	p.asks()
-	answer := &row{CreatedAt: time.Unix(0, m.clock.Add(1)), Live: true}
+	answer := &row{CreatedAt: time.Unix(0, m.clock.Add(1)), SecondsLeft: 60}
 	if rand.IntN(2) == 0 {
 		p.runs(c.fingerprint)
 	}

@@ -88,10 +88,15 @@ func encode[T any](s *Store, value T, err error) (draft, error) {
 	if err != nil {
 		return draft{}, &valueError{ErrReplyNotStorable, "it does not encode", err}
 	}
+	return checked[T](s, d)
+}
+
+// checked returns a draft that can be stored and replayed, while the work can still
+// be undone.
+func checked[T any](s *Store, d draft) (draft, error) {
 	if err := s.storable(d); err != nil {
 		return draft{}, err
 	}
-	// Now, while the work can still be undone, and not at each replay.
 	if _, err := decode[T](d.response, d.body); err != nil {
 		return draft{}, &valueError{ErrReplyNotStorable, "it does not decode into its own type", err}
 	}

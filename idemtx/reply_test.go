@@ -256,7 +256,7 @@ func TestTheCauseOfAnEncodingErrorCanBeFound(t *testing.T) {
 
 func TestAStoredReplyOfAnotherTypeIsAnError(t *testing.T) {
 	t.Parallel()
-	stored := &row{Response: []byte(`{"id":"` + secret + `"}`), Refused: true, CreatedAt: time.Unix(1, 0), Live: true}
+	stored := &row{Response: []byte(`{"id":"` + secret + `"}`), Refused: true, CreatedAt: time.Unix(1, 0), SecondsLeft: 60}
 	r, err := reply[order](result{row: stored, replayed: true})
 	require.EqualError(t, err, "idemtx: the stored reply does not decode: its type is idemtx.order now")
 	require.Zero(t, r)
@@ -278,12 +278,12 @@ func TestAReplyTellsWhatTheRowHolds(t *testing.T) {
 
 func TestADraftBecomesTheRowThatALookupWillFind(t *testing.T) {
 	t.Parallel()
-	c := &call{fingerprint: Fingerprint{7}}
+	c := &call{fingerprint: Fingerprint{7}, ttl: time.Minute}
 	w := written{CreatedAt: time.Unix(1, 0), ExpiresAt: time.Unix(2, 0)}
 	r := draft{response: []byte("1"), body: []byte("2"), refused: true}.row(c, w)
 	require.Equal(t, &row{
 		Fingerprint: c.fingerprint[:], Response: []byte("1"), Body: []byte("2"), Refused: true,
-		CreatedAt: w.CreatedAt, ExpiresAt: w.ExpiresAt, Live: true,
+		CreatedAt: w.CreatedAt, ExpiresAt: w.ExpiresAt, SecondsLeft: 60,
 	}, r)
 	answer, verdict := c.judge(r, Rerun)
 	require.Same(t, r, answer)
@@ -308,7 +308,7 @@ func TestWhatAHandlerReturnedMayChangeAfterwards(t *testing.T) {
 
 func TestACallerMayChangeItsReply(t *testing.T) {
 	t.Parallel()
-	stored := &row{Response: []byte(base64JSON("tea")), Live: true}
+	stored := &row{Response: []byte(base64JSON("tea")), SecondsLeft: 60}
 	first, err := reply[[]byte](result{row: stored})
 	require.NoError(t, err)
 	copy(first.Value, "cat")

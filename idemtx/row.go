@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/georgysavva/scany/v2/pgxscan"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -21,8 +20,8 @@ type row struct {
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 	LeaseID     pgtype.UUID
-	LeaseLeft   *float64 // seconds; nil in an answer
-	Live        bool
+	SecondsLeft float64 // of the lease, or until it expires
+	Unconfirmed bool    // a synchronous standby may not have it
 }
 
 // lockState is the answer to lock.sql.
@@ -42,13 +41,11 @@ func (r *row) claimed() bool { return r.Response == nil }
 
 func (r *row) has(f Fingerprint) bool { return bytes.Equal(r.Fingerprint, f[:]) }
 
-// leaseLeft is how long a live claim holds unless it is renewed.
-func (r *row) leaseLeft() time.Duration {
-	if r.LeaseLeft == nil {
-		return 0
-	}
-	// The statement has read the clock again after it had found the row alive.
-	return max(0, time.Duration(*r.LeaseLeft*float64(time.Second)))
+func (r *row) live() bool { return r.SecondsLeft > 0 }
+
+// left is how long a live claim holds unless it is renewed, or an answer is replayed.
+func (r *row) left() time.Duration {
+	return time.Duration(r.SecondsLeft * float64(time.Second))
 }
 
 func (r *row) entry() Entry {
@@ -64,27 +61,25 @@ func (r *row) entry() Entry {
 	return e
 }
 
-// scanRow reads the answer to look.sql. Without a row it returns nil.
-func scanRow(br pgx.BatchResults) (*row, error) {
+// scanRow reads an answer with the columns of look.sql. Without a row it returns nil.
+func scanRow(answer pgx.Row) (*row, error) {
 	r := new(row)
-	err := scanOne(br, r)
-	if errors.Is(err, pgx.ErrNoRows) {
+	err := answer.Scan(&r.Fingerprint, &r.Response, &r.Body, &r.Refused, &r.CreatedAt, &r.ExpiresAt,
+		&r.LeaseID, &r.SecondsLeft, &r.Unconfirmed)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	return r, nil
 }
 
-// scanOne reads the next result of a batch, which is one row, into dst.
-func scanOne(br pgx.BatchResults, dst any) error {
-	rows, err := br.Query()
-	if err != nil {
-		return err
-	}
-	return pgxscan.ScanOne(dst, rows)
+func (l *lockState) scan(answer pgx.Row) error {
+	return answer.Scan(&l.Held, &l.BegunAt, &l.LockTimeout, &l.Isolation)
 }
+
+func (w *written) scan(answer pgx.Row) error { return answer.Scan(&w.CreatedAt, &w.ExpiresAt) }
 
 // skip reads n results of a batch that hold nothing to know.
 func skip(br pgx.BatchResults, n int) error {

@@ -28,8 +28,8 @@ var errReplaced = fmt.Errorf("%w: it ended the transaction by SQL and began anot
 
 // work has the handler work in the transaction. Without an error its reply can be
 // written, in the transaction or, when it is a refusal, after its undoing.
-func work(ctx context.Context, tx pgx.Tx, fn handler) (draft, error) {
-	l := &loan{conn: tx.Conn()}
+func work(ctx context.Context, c *call, tx pgx.Tx, fn handler) (draft, error) {
+	l := &loan{conn: tx.Conn(), keyLock: c.keyLock}
 	d, err := lend(ctx, tx, l, fn)
 	if over(tx) {
 		return draft{}, errKept
@@ -102,11 +102,16 @@ func (s *Store) queueReply(b *pgx.Batch, c *call, dead *row, d draft, begunAt ti
 	return before
 }
 
+// oursQuery finds the row that the draft was written to.
+func (s *Store) oursQuery(c *call, d draft) query {
+	return query{s.sql.ours, []any{c.id.scope, c.id.key, c.fingerprint[:], string(d.response), d.body, d.refused}}
+}
+
 // queueLocks queues the locks on the key for a transaction that has none, and
 // the bound on the wait for them.
 func (s *Store) queueLocks(b *pgx.Batch, c *call) {
 	b.Queue(setLockTimeout, milliseconds(s.config.MaxWait))
-	b.Queue(awaitFingerprint, c.fingerprintLock)
+	b.Queue(awaitFingerprint, c.fingerprintLock())
 	b.Queue(awaitKey, c.keyLock)
 }
 
@@ -114,7 +119,7 @@ func (s *Store) queueLocks(b *pgx.Batch, c *call) {
 // ends the batch. After an error, stored tells that it came later than the reply.
 func readWritten(br pgx.BatchResults, before int) (w written, stored bool, err error) {
 	if err = skip(br, before); err == nil {
-		err = scanOne(br, &w)
+		err = w.scan(br.QueryRow())
 	}
 	stored = err == nil
 	if closeErr := br.Close(); err == nil {
@@ -150,7 +155,7 @@ func (d draft) row(c *call, w written) *row {
 		Refused:     d.refused,
 		CreatedAt:   w.CreatedAt,
 		ExpiresAt:   w.ExpiresAt,
-		Live:        true,
+		SecondsLeft: c.ttl.Seconds(),
 	}
 }
 

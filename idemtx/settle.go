@@ -21,14 +21,14 @@ const commitGrace = 2 * time.Second
 // settle finds out whether a COMMIT has landed whose answer was lost. The key's
 // lock is free once the transaction is over, whichever way, and the row is there
 // if and only if it was committed.
-func (t *turn) settle(ctx context.Context, d draft, sent time.Time) (result, error) {
+func (t *turn) settle(ctx context.Context, ours query, sent time.Time) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleAtMost)
 	defer cancel()
 	for poll := firstPoll; ; poll = min(2*poll, lastPoll) {
-		w, err := t.store.inquire(ctx, t.call, d)
+		r, err := t.store.inquire(ctx, t.call, ours)
 		switch {
 		case err == nil:
-			return result{row: d.row(t.call, w)}, nil
+			return result{row: r}, nil
 		case errors.Is(err, ErrNotFound) && time.Since(sent) < t.call.ttl/2:
 			// Not committed. Whatever row is there is another call's, and is
 			// judged when the next attempt looks it up.
@@ -43,27 +43,33 @@ func (t *turn) settle(ctx context.Context, d draft, sent time.Time) (result, err
 	}
 }
 
-// inquire looks for the draft when no transaction holds the key any more. It
-// returns ErrNotFound when it is not there.
-func (s *Store) inquire(ctx context.Context, c *call, d draft) (w written, err error) {
+// query is a statement with its arguments.
+type query struct {
+	sql  string
+	args []any
+}
+
+// inquire looks for this call's own row when no transaction holds the key any more.
+// It returns ErrNotFound when it is not there.
+func (s *Store) inquire(ctx context.Context, c *call, ours query) (r *row, err error) {
 	err = s.transact(ctx, func(b *pgx.Batch) {
 		b.Queue(setLockTimeout, "0") // the old backend may be at its COMMIT for long
-		b.Queue(awaitFingerprint, c.fingerprintLock)
+		b.Queue(awaitFingerprint, c.fingerprintLock())
 		b.Queue(awaitKey, c.keyLock)
-		b.Queue(s.sql.ours, c.id.scope, c.id.key, c.fingerprint[:], string(d.response), d.body, d.refused)
+		b.Queue(ours.sql, ours.args...)
 	}, func(br pgx.BatchResults) (err error) {
 		if err = skip(br, 3); err == nil {
-			err = scanOne(br, &w)
+			r, err = scanRow(br.QueryRow())
 		}
 		return err
 	})
 	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return w, ErrNotFound
 	case err != nil:
-		return w, s.failed("inquire after COMMIT", err)
+		return nil, s.failed("inquire after COMMIT", err)
+	case r == nil:
+		return nil, ErrNotFound
 	}
-	return w, nil
+	return r, nil
 }
 
 // outlive returns a context that ends when ctx has been over for grace.

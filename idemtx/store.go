@@ -22,7 +22,9 @@ const (
 	Wait Duplicate = iota + 1
 
 	// Refuse answers with an [InFlightError] as soon as the key is known to be in
-	// flight, or with [ErrMismatch] when that is known to be a different request.
+	// flight, or with [ErrMismatch] when that is known to be a different request. When
+	// another call of this process has the key and nothing is known after half a
+	// second, the key counts as in flight.
 	Refuse
 )
 
@@ -109,6 +111,11 @@ type Config struct {
 	// read only.
 	TxOptions pgx.TxOptions
 
+	// Cache answers replays without the database; see [Cache] for what that costs.
+	//
+	// Defaults to none.
+	Cache Cache
+
 	// Logger hears of what no caller does, such as an error of the sweeper. It
 	// is never given a payload, a reply, a scope but as its hash, or more of a
 	// key than the first 8 of its bytes.
@@ -133,9 +140,11 @@ type Store struct {
 	sql    statements
 	queue  queue
 
-	maxConns  int32 // of the pool
-	describes bool  // the pool's exec mode is QueryExecModeDescribeExec
-	prepared  prepared
+	familiar familiar
+
+	maxConns int32 // of the pool
+	execMode pgx.QueryExecMode
+	prepared prepared
 }
 
 // New returns a store that works on pool. It does not connect; call
@@ -153,13 +162,17 @@ func New(pool *pgxpool.Pool, config Config) (*Store, error) {
 	p := pool.Config()
 	return &Store{
 		pool: pool, config: config, sql: statementsFor(config.Schema, config.Table),
-		maxConns:  p.MaxConns,
-		describes: p.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeDescribeExec,
+		maxConns: p.MaxConns,
+		execMode: p.ConnConfig.DefaultQueryExecMode,
 	}, nil
 }
 
 // Config returns the store's configuration, with the defaults filled in.
 func (s *Store) Config() Config { return s.config }
+
+// Pool returns the pool that the store works on. It is the caller's, to close as
+// well.
+func (s *Store) Pool() *pgxpool.Pool { return s.pool }
 
 func (c Config) withDefaults() Config {
 	c.Schema = cmp.Or(c.Schema, "public")

@@ -7,8 +7,12 @@ import (
 )
 
 // sweepBatch is how many rows RunSweeper deletes in one transaction: few enough
-// to be over in milliseconds, enough to keep up with any server's inserts.
+// to be over in milliseconds, enough to keep up with what is inserted meanwhile.
 const sweepBatch = 1000
+
+// sweepRests is how many times as long as a batch took RunSweeper waits before the
+// next one. Requests that meet a batch take longer; few enough do.
+const sweepRests = 3
 
 // maxSweepBatch bounds one transaction of DeleteExpired.
 const maxSweepBatch = 100_000
@@ -30,9 +34,9 @@ func (s *Store) DeleteExpired(ctx context.Context, limit int) (int64, error) {
 }
 
 // RunSweeper deletes what has expired, at once and then every so often, until ctx
-// ends, whose error it returns. It may run on every replica at once: two sweepers
-// never wait for each other. An error of the database is logged, and the next
-// round tries again.
+// ends, whose error it returns. While there is much to delete it works a quarter of
+// the time. It may run on every replica at once: two sweepers never wait for each
+// other. An error of the database is logged, and the next round tries again.
 func (s *Store) RunSweeper(ctx context.Context, every time.Duration) error {
 	if every <= 0 {
 		return invalid("the sweeper's interval must be positive")
@@ -51,11 +55,15 @@ func (s *Store) RunSweeper(ctx context.Context, every time.Duration) error {
 	}
 }
 
-// sweep deletes batches until one is not full.
+// sweep deletes batches until one is not full, and rests in between.
 func (s *Store) sweep(ctx context.Context) error {
 	for {
+		began := time.Now()
 		n, err := s.DeleteExpired(ctx, sweepBatch)
 		if err != nil || n < sweepBatch {
+			return err
+		}
+		if err := sleep(ctx, sweepRests*time.Since(began)); err != nil {
 			return err
 		}
 	}

@@ -7,14 +7,15 @@ import (
 	"github.com/idemtx/idemtx/scope"
 )
 
-// Mode is one of the three ways in.
+// Mode is one of the ways in.
 type Mode string
 
-// The three ways in, named after their functions.
+// The ways in, named after their functions.
 const (
-	ModeDo     Mode = "Do"
-	ModeDoTx   Mode = "DoTx"
-	ModeDoPool Mode = "DoPool"
+	ModeDo      Mode = "Do"
+	ModeDoBatch Mode = "DoBatch"
+	ModeDoTx    Mode = "DoTx"
+	ModeDoPool  Mode = "DoPool"
 )
 
 // Outcome is how a call ended. Exactly one holds.

@@ -1,6 +1,7 @@
 package idemtx
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -33,7 +34,9 @@ func (s *Store) transact(ctx context.Context, queue func(*pgx.Batch), read func(
 	if closeErr := br.Close(); err == nil {
 		err = closeErr
 	}
-	return err
+	// A cancel request, which is how some pools end a statement with its context,
+	// makes COMMIT succeed without its synchronous standby.
+	return cmp.Or(err, ctx.Err())
 }
 
 // unsentError means that there was no connection, so that nothing was done.
@@ -41,9 +44,11 @@ type unsentError struct{ error }
 
 func (e *unsentError) Unwrap() error { return e.error }
 
+// unsent does not ask pgconn.SafeToRetry, which in some exec modes says so of a
+// batch that was sent and whose answer was lost.
 func unsent(err error) bool {
 	var none *unsentError
-	return errors.As(err, &none) || pgconn.SafeToRetry(err)
+	return errors.As(err, &none)
 }
 
 // exec is transact for one statement without rows.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -24,18 +23,20 @@ type turn struct {
 	tx    pgx.Tx
 	found finding
 
-	failure error // the cause of the last attempt's undoing
+	rush    *pipeline // to be tried before anything is asked; nil in Do
+	failure error     // the cause of the last attempt's undoing
 	ran     bool
 	answer  *row // for those behind in the line
 }
 
-// do runs fn in a transaction of its own, unless the key is answered.
-func (s *Store) do(ctx context.Context, c *call, fn handler) (result, error) {
+// do runs fn in a transaction of its own, unless the key is answered. rush, unless
+// it is nil, is a pipeline that does the same and is tried first.
+func (s *Store) do(ctx context.Context, c *call, rush *pipeline, fn handler) (result, error) {
 	answer, err := s.takeTurn(ctx, c)
 	if answer != nil || err != nil {
 		return result{answer, true}, err
 	}
-	t := &turn{store: s, call: c}
+	t := &turn{store: s, call: c, rush: rush}
 	defer t.end()
 	// One look more than attempts: the last may have found the key taken.
 	for tries := 0; ; tries++ {
@@ -68,6 +69,15 @@ func (s *Store) takeTurn(ctx context.Context, c *call) (*row, error) {
 
 // attempt asks about the key and, if it is free, runs the handler.
 func (t *turn) attempt(ctx context.Context, fn handler) (result, error) {
+	if answer, err := t.store.peek(ctx, t.call); answer != nil || err != nil {
+		return result{answer, true}, err
+	}
+	if p := t.rush; p != nil {
+		t.rush = nil
+		if r, err := t.send(ctx, p); r.row != nil || err != nil {
+			return r, err
+		}
+	}
 	found, answer, err := t.store.find(ctx, t.call, t)
 	switch {
 	case undone(err), err != nil && t.conn != nil && t.conn.Conn().IsClosed() && ctx.Err() == nil:
@@ -81,7 +91,7 @@ func (t *turn) attempt(ctx context.Context, fn handler) (result, error) {
 	t.found, t.ran = found, true
 	t.call.runs++
 	t.call.place.runs(t.call.fingerprint)
-	d, err := work(ctx, t.tx, fn)
+	d, err := work(ctx, t.call, t.tx, fn)
 	if err != nil {
 		return result{}, err
 	}
@@ -102,11 +112,11 @@ func (t *turn) open(ctx context.Context) (finding, error) {
 	}
 	b := &pgx.Batch{}
 	b.BeginTx(t.store.config.TxOptions)
-	b.Queue(t.store.sql.lock, t.call.keyLock, t.call.fingerprintLock)
+	b.Queue(t.store.sql.lock, t.call.keyLock, t.call.fingerprintLock())
 	b.Queue(t.store.sql.look, t.call.id.scope, t.call.id.key)
+	t.conn = conn // before a tracer or a codec can panic
 	br := conn.SendBatch(ctx, b)
-	t.conn, t.tx = conn, br.Tx()
-
+	t.tx = br.Tx()
 	return t.store.readFinding(br, 1)
 }
 
@@ -115,6 +125,13 @@ func (t *turn) pause() { t.close() }
 // reopens: a snapshot that is older than the lock cannot show what the last
 // holder has written, so the handler must not run on it.
 func (t *turn) reopens(f finding) bool { return f.lock.Isolation != "read committed" }
+
+func (t *turn) confirm(ctx context.Context) error {
+	b := &pgx.Batch{}
+	b.Queue(t.store.sql.confirm, t.call.id.scope, t.call.id.key)
+	b.Queue("commit")
+	return cmp.Or(t.conn.SendBatch(ctx, b).Close(), ctx.Err())
+}
 
 func (t *turn) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	return t.conn.SendBatch(ctx, b)
@@ -129,37 +146,53 @@ func (t *turn) commit(ctx context.Context, d draft) (result, error) {
 	return t.finish(ctx, b, before, d)
 }
 
-// keep undoes what the handler has done and commits its refusal alone. The lock
-// is let go in between; should another call take the key there, that one's
-// answer stands.
+// keep undoes what the handler has done and commits its refusal alone, in a
+// transaction of its own. In between the lock is let go; should another call take
+// the key there, that one's answer stands.
 func (t *turn) keep(ctx context.Context, d draft) (result, error) {
-	if err := t.goBack(ctx); err != nil {
-		return result{}, handlerFailed(ctx, t.conn.Conn(), err, false)
+	if err := t.startOver(ctx); err != nil {
+		return result{}, err
 	}
 	b := &pgx.Batch{}
-	b.BeginTx(pgx.TxOptions{BeginQuery: begin})
-	t.store.queueLocks(b, t.call)
 	before := t.store.queueReply(b, t.call, t.found.row, d, time.Time{})
 	b.Queue("commit")
 	return t.finish(ctx, b, before, d)
 }
 
-// goBack undoes what the handler has done, if it was in this transaction.
-func (t *turn) goBack(ctx context.Context) error {
+// startOver undoes what the handler has done, if it was in this transaction, and
+// takes the key's lock in a new one. Not with the reply: on a connection that is
+// lost with both on the way, a free lock would not mean that it will not land.
+func (t *turn) startOver(ctx context.Context) error {
 	same := true
 	b := &pgx.Batch{}
-	if t.conn.Conn().PgConn().TxStatus() == 'T' { // else nothing can be asked
+	if t.conn.Conn().PgConn().TxStatus() == 'T' {
 		b.Queue(`SELECT transaction_timestamp() = $1`, t.found.lock.BegunAt).QueryRow(
 			func(row pgx.Row) error { return row.Scan(&same) })
+		b.Queue("rollback")
+	} else if _, err := t.conn.Exec(ctx, "rollback"); err != nil { // nothing else can be prepared
+		return t.notStartedOver(ctx, err)
 	}
-	b.Queue("rollback")
-	if err := t.conn.SendBatch(ctx, b).Close(); err != nil {
-		return t.store.failed("undo a refused request", err)
-	}
-	if !same {
+	b.Queue(begin)
+	t.store.queueLocks(b, t.call)
+	err := t.conn.SendBatch(ctx, b).Close()
+	switch {
+	case !same: // and it may be the handler that has the lock
 		return errReplaced
+	case err != nil:
+		return t.notStartedOver(ctx, err)
 	}
 	return nil
+}
+
+func (t *turn) notStartedOver(ctx context.Context, err error) error {
+	if sqlState(err) == lockNotAvailable {
+		return &InFlightError{RetryAfter: retryAfter}
+	}
+	err = t.store.failed("undo a refused request", err)
+	if undone(err) || t.conn.Conn().IsClosed() && ctx.Err() == nil {
+		return &undoneError{err}
+	}
+	return err
 }
 
 // finish sends the batch that ends with COMMIT and finds out what came of it.
@@ -173,13 +206,12 @@ func (t *turn) finish(ctx context.Context, b *pgx.Batch, before int, d draft) (r
 	t.call.place.asks()
 	sent := time.Now()
 	br := t.conn.SendBatch(ctx, b)
-	t.tx = cmp.Or(br.Tx(), t.tx)
 	w, stored, err := readWritten(br, before)
 	switch {
-	case err == nil:
+	case err == nil && ctx.Err() == nil:
 		return result{row: d.row(t.call, w)}, nil
-	case pgconn.SafeToRetry(err), !stored && ended(err):
-		return result{}, &undoneError{errConnectionLost} // COMMIT was not reached
+	case err == nil: // a cancel request may have kept COMMIT from waiting for a standby
+	case t.conn.Conn().IsClosed(): // an error may be a pooler's, who lost the server
 	case rejected(err) && stored && undone(err):
 		return result{}, &undoneError{err}
 	case rejected(err) && stored:
@@ -190,7 +222,7 @@ func (t *turn) finish(ctx context.Context, b *pgx.Batch, before int, d draft) (r
 		return result{}, &valueError{errUnsent, "store the reply", err}
 	}
 	t.close()
-	return t.settle(ctx, d, sent)
+	return t.settle(ctx, t.store.oursQuery(t.call, d), sent)
 }
 
 func inTransaction(conn *pgx.Conn) bool {
@@ -220,7 +252,8 @@ func (t *turn) end() {
 		defer t.call.place.leave(t.answer)
 		t.close()
 	}
-	if t.answer != nil && !t.ran {
+	if t.answer != nil && !t.ran && t.conn != nil {
+		t.call.place.answers()
 		go end()
 	} else {
 		end()

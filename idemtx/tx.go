@@ -36,13 +36,16 @@ import (
 // PostgreSQL's own.
 func Do[T any](ctx context.Context, s *Store, r Request, fn func(ctx context.Context, tx pgx.Tx) (T, error)) (Reply[T], error) {
 	return answer[T](ctx, s, ModeDo, r, func(ctx context.Context, c *call) (result, error) {
-		return s.do(ctx, c, encoded(s, fn))
+		return s.recalled(ctx, c, func(ctx context.Context, c *call) (result, error) {
+			return s.do(ctx, c, nil, encoded(s, fn))
+		})
 	})
 }
 
 // DoTx is Do in a transaction of the caller's, for work that is a part of more.
 // It never commits: the reply is stored if and only if the caller's transaction
-// is committed, and until then others wait for the key as they do in Do.
+// is committed, and until then others wait for the key as they do in Do. A replay
+// is as safe as its own COMMIT made it once the caller has committed, too.
 //
 // The work of fn stands under a savepoint. After any error but a lost connection
 // everything fn did is undone and tx is usable. A handler that misuses tx may cost
@@ -67,7 +70,11 @@ func DoTx[T any](ctx context.Context, s *Store, tx pgx.Tx, r Request, fn func(ct
 // GetTx returns the live reply under a key as tx sees it, or [ErrNotFound]. A
 // request in flight has none.
 func (s *Store) GetTx(ctx context.Context, tx pgx.Tx, sc scope.Scope, key string) (Entry, error) {
-	return s.get(ctx, tx, sc, key)
+	r, err := s.get(ctx, tx, sc, key)
+	if err != nil {
+		return Entry{}, err
+	}
+	return r.entry(), nil
 }
 
 // PutTx is [Store.Put] in a transaction of the caller's: the reply is stored if
@@ -75,6 +82,9 @@ func (s *Store) GetTx(ctx context.Context, tx pgx.Tx, sc scope.Scope, key string
 // same key, PutTx waits for its end. An error of the server leaves tx aborted,
 // as any statement's does; ErrInvalidRequest and ErrReplyNotStorable do not.
 func (s *Store) PutTx(ctx context.Context, tx pgx.Tx, sc scope.Scope, key string, e Entry) (stored bool, err error) {
+	if inHand(tx, keyLock(s.config.Schema, s.config.Table, idOf(sc, key))) {
+		return false, errOwnKey
+	}
 	return s.putEntry(ctx, tx, sc, key, e)
 }
 

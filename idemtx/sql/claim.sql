@@ -4,7 +4,11 @@ INSERT INTO {table} AS existing (scope, key, fingerprint, lease_id, lease_until,
 SELECT $1, $2, $3, $4::uuid, now + $5::bigint * interval '1 microsecond',
 	now, now + $6::bigint * interval '1 microsecond'
 FROM (SELECT clock_timestamp() AS now) AS clock
-WHERE CASE WHEN pg_try_advisory_xact_lock_shared($8::bigint)
+-- ON CONFLICT locks a live row before it lets it be, and that is written to the log.
+WHERE NOT EXISTS (
+	SELECT FROM {table} AS live
+	WHERE live.scope = $1 AND live.key = $2 AND coalesce(live.lease_until, live.expires_at) > clock_timestamp()
+) AND CASE WHEN pg_try_advisory_xact_lock_shared($8::bigint)
 	THEN pg_try_advisory_xact_lock($7::bigint) ELSE false END
 ON CONFLICT (scope, key) DO UPDATE SET
 	fingerprint = excluded.fingerprint, response = NULL, body = NULL, refused = false,

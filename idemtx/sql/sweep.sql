@@ -2,7 +2,9 @@
 -- be chosen again for each row under some plans, and the limit would not hold.
 WITH dead AS MATERIALIZED (
 	SELECT scope, key FROM {table}
-	WHERE expires_at <= clock_timestamp()
+	-- A sub-select, because a volatile function is no condition for an index: without
+	-- it every live row is read.
+	WHERE expires_at <= (SELECT clock_timestamp())
 		-- A handler may run for longer than its reply would be kept.
 		AND (lease_until IS NULL OR lease_until <= clock_timestamp())
 	ORDER BY expires_at
