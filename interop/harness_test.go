@@ -11,7 +11,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -27,14 +26,7 @@ import (
 var server *devpg.Server
 
 func TestMain(m *testing.M) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // an image may have to be pulled
-	started, err := devpg.Start(ctx, func(line string) { fmt.Fprintln(os.Stderr, line) })
-	cancel()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	server = started
+	server = devpg.MustStart()
 	code := m.Run()
 	server.Close()
 	os.Exit(code)

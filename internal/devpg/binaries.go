@@ -26,16 +26,33 @@ import (
 //go:embed supervise.sh
 var superviseScript string
 
-// startBinaries runs the first PostgreSQL installation that comes up.
+//go:embed folder.sh
+var folderScript string
+
+// Binaries returns the folders with the programs of a PostgreSQL server, the one
+// to prefer first.
+func Binaries() []string {
+	return binDirs(os.Getenv("PATH"), "/usr/lib/postgresql")
+}
+
 func startBinaries(ctx context.Context) (*Server, error) {
-	bins := binDirs(os.Getenv("PATH"), "/usr/lib/postgresql")
+	return StartBinaries(ctx, nil, "")
+}
+
+// StartBinaries is [Start] with the first PostgreSQL installation that comes up, and
+// no other source. The data is in a folder of its own in dir, which the server's user
+// must be able to write, or, when dir is empty, where a sync is free. settings are
+// further lines of postgresql.conf.
+func StartBinaries(ctx context.Context, log func(string), dir string, settings ...string) (*Server, error) {
+	bins := Binaries()
 	if len(bins) == 0 {
 		return nil, errors.New("no PostgreSQL binaries on PATH or under /usr/lib/postgresql/*/bin")
 	}
 	var errs []error
 	for _, bin := range bins {
-		s, err := supervise(ctx, bin)
+		s, err := supervise(ctx, bin, dir, strings.Join(settings, "\n"))
 		if err == nil {
+			s.log = orDiscard(log)
 			return s, nil
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", bin, err))
@@ -80,22 +97,16 @@ func hasServer(dir string) bool {
 
 // supervise starts a server under a shell that outlives this process just long
 // enough to remove it. See supervise.sh.
-func supervise(ctx context.Context, bin string) (*Server, error) {
-	attr, err := serverAttr()
-	if err != nil {
-		return nil, err
-	}
+func supervise(ctx context.Context, bin, dir, settings string) (*Server, error) {
 	ports, err := freePorts(5)
 	if err != nil {
 		return nil, err
 	}
+	cmd, err := Shell(superviseScript, append([]string{bin, dir, settings}, ports...)...)
+	if err != nil {
+		return nil, err
+	}
 	var stderr bytes.Buffer
-	// Not CommandContext: killing the shell would orphan its server.
-	cmd := exec.Command("/bin/sh", append([]string{"-c", `eval "$DEVPG_SUPERVISE"`, "devpg-supervise", bin}, ports...)...)
-	cmd.Dir = "/" // the working directory may be closed to the server's user
-	// As an argument the script would fill the screen of everybody who runs ps.
-	cmd.Env = append(os.Environ(), "DEVPG_SUPERVISE="+superviseScript)
-	cmd.SysProcAttr = attr
 	cmd.Stderr = &stderr
 	control, err := cmd.StdinPipe()
 	if err != nil {
@@ -135,10 +146,29 @@ func supervise(ctx context.Context, bin string) (*Server, error) {
 	return s, nil
 }
 
-// serverAttr gives the server a session of its own, because a Ctrl-C is for this
+// Shell returns a shell that runs script as the server's user and outlives this
+// process. A script that owns something reads its standard input, a pipe that
+// only this process holds, and cleans up when that closes. The function
+// make_folder of folder.sh is at its hand.
+//
+// Not by exec.CommandContext: killing the shell would orphan what it owns.
+func Shell(script string, args ...string) (*exec.Cmd, error) {
+	attr, err := ServerAttr()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command("/bin/sh", append([]string{"-c", `eval "$DEVPG_SCRIPT"`, "devpg"}, args...)...)
+	cmd.Dir = "/" // the working directory may be closed to the server's user
+	// As an argument the script would fill the screen of everybody who runs ps.
+	cmd.Env = append(os.Environ(), "DEVPG_SCRIPT=unset DEVPG_SCRIPT\n"+folderScript+script)
+	cmd.SysProcAttr = attr
+	return cmd, nil
+}
+
+// ServerAttr gives a server a session of its own, because a Ctrl-C is for this
 // process, which may need the server to finish what it does; and a user that
 // PostgreSQL accepts: it refuses to run as root.
-func serverAttr() (*syscall.SysProcAttr, error) {
+func ServerAttr() (*syscall.SysProcAttr, error) {
 	attr := &syscall.SysProcAttr{Setsid: true}
 	if os.Geteuid() != 0 {
 		return attr, nil

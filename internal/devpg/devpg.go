@@ -56,10 +56,20 @@ var errUnset = errors.New("DATABASE_URL is not set")
 // unless it is nil, which one that is and why those before it were passed over.
 // The server outlives ctx, which bounds only the start.
 func Start(ctx context.Context, log func(string)) (*Server, error) {
-	if log == nil {
-		log = func(string) {}
+	return start(ctx, orDiscard(log), os.Getenv("IDEMTX_POSTGRES"), sources)
+}
+
+// MustStart is Start for a TestMain: it reports to standard error, and ends the
+// process when there is no server.
+func MustStart() *Server {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // an image may have to be pulled
+	defer cancel()
+	s, err := Start(ctx, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	return start(ctx, log, os.Getenv("IDEMTX_POSTGRES"), sources)
+	return s
 }
 
 // start takes the first of sources that works, or the one named by forced.
@@ -135,6 +145,13 @@ func startURL(ctx context.Context) (*Server, error) {
 			"for a throwaway server: %w", err)
 	}
 	return s, nil
+}
+
+func orDiscard(log func(string)) func(string) {
+	if log == nil {
+		return func(string) {}
+	}
+	return log
 }
 
 // oneLine folds the lines of a tool's complaint into one.

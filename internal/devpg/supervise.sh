@@ -1,6 +1,7 @@
 # Owns one throwaway PostgreSQL from the making of its folder to its removal.
 #
-#   sh supervise.sh BIN PORT...
+# Its arguments are the folder of the programs, the folder to make the data's in or
+# nothing, further lines of its configuration, and the ports to try.
 #
 # Standard input is a pipe whose other end only the parent holds. Its first line
 # is the superuser's password; after that it stays silent, and it closes when
@@ -9,15 +10,16 @@
 # standard error says why there is no server.
 set -eu
 umask 077
-unset DEVPG_SUPERVISE
 bin=$1
-shift
+parent=$2
+settings=$3
+shift 3
 
 dir=
 server=
 cleanup() {
 	if [ -n "$server" ] && kill -0 "$server"; then
-		"$bin/pg_ctl" stop -s -D "$dir/data" -m fast -t 10 || kill -QUIT "$server" || :
+		"$bin/pg_ctl" stop -s -D "$dir/data" -m immediate -t 30 || kill -QUIT "$server" || :
 	fi
 	wait
 	[ -z "$dir" ] || rm -rf "$dir"
@@ -30,14 +32,7 @@ trap cleanup EXIT
 
 IFS= read -r password
 
-# In memory every fsync is free. WAL and data need room: the 64 MB that
-# containers get by default as /dev/shm would fill up in the middle of a test.
-if [ -w /dev/shm ] && df -Pk /dev/shm | awk 'NR == 2 && $4 < 1048576 { exit 1 }'; then
-	dir=$(mktemp -d /dev/shm/devpg.XXXXXX) || dir=
-fi
-if [ -z "$dir" ]; then
-	dir=$(mktemp -d "${TMPDIR:-/tmp}/devpg.XXXXXX") || dir=$(mktemp -d /tmp/devpg.XXXXXX)
-fi
+dir=$(if [ -n "$parent" ]; then mktemp -d "$parent/devpg.XXXXXX"; else make_folder; fi)
 
 printf '%s\n' "$password" >"$dir/password"
 if ! "$bin/initdb" -D "$dir/data" -U postgres --pwfile="$dir/password" --auth=scram-sha-256 \
@@ -52,6 +47,7 @@ unix_socket_directories = ''
 max_connections = 200
 max_wal_size = 256MB
 timezone = 'UTC'
+$settings
 CONF
 
 # A port that was free a moment ago may be taken by now: the next one is tried.
