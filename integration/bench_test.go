@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/idemtx/idemtx/idemcache"
 	"github.com/idemtx/idemtx/idemtx"
 )
 
@@ -65,6 +67,48 @@ func BenchmarkReplay(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkReplayCached is a request whose reply is in the cache, from one goroutine
+// and from many.
+func BenchmarkReplayCached(b *testing.B) {
+	const keys = 1000
+	f := newFixture(b, withCache(newCache(b, idemcache.Config{})))
+	requests := make([]idemtx.Request, keys)
+	for i := range requests {
+		requests[i] = f.request(strconv.Itoa(i))
+		_, err := idemtx.Do(b.Context(), f.store, requests[i], f.handler(requests[i].Key))
+		require.NoError(b, err)
+	}
+	f.pool.Close() // nothing below asks the server
+	again := func(ctx context.Context, i int64) error {
+		_, err := idemtx.Do(ctx, f.store, requests[i%keys], func(context.Context, pgx.Tx) (order, error) {
+			return order{}, errors.New("the handler ran")
+		})
+		return err
+	}
+	b.Run("one", func(b *testing.B) {
+		b.ReportAllocs()
+		var i int64
+		for b.Loop() {
+			i++
+			if err := again(b.Context(), i); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("parallel", func(b *testing.B) {
+		b.ReportAllocs()
+		var n atomic.Int64
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if err := again(b.Context(), n.Add(1)); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	})
 }
 
 // parallel calls once with a key of its own each time, from as many goroutines

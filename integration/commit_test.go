@@ -194,6 +194,13 @@ func gated(f *fixture) (open func()) {
 	}
 }
 
+// endAtTheGate terminates the backend whose COMMIT is there.
+func endAtTheGate(f *fixture) {
+	f.t.Helper()
+	require.Equal(f.t, 1, ask[int](f.t, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+		WHERE application_name = $1 AND wait_event_type = 'Lock' AND query = 'commit'`, f.schema))
+}
+
 // Do:      ... COMMIT ──▶ the old backend is at it
 //
 //	✂
@@ -222,8 +229,7 @@ func TestCommitThatTakesLongerThanItsConnection(t *testing.T) {
 			f.blocked(2) // the old backend at the gate, the question at the key
 			require.EqualValues(t, 1, runs.Load())
 			if dies {
-				require.Equal(t, 1, ask[int](t, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-					WHERE application_name = $1 AND wait_event_type = 'Lock' AND query = 'commit'`, f.schema))
+				endAtTheGate(f)
 			}
 			open()
 			<-done

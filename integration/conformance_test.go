@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write CONFORMANCE.md")
+var update = flag.Bool("update", false, "write CONFORMANCE.md and testdata/plans")
 
 // level is how strongly a rule binds, by RFC 2119.
 type level string

@@ -50,7 +50,7 @@ var execModes = []pgx.QueryExecMode{
 }
 
 // contract is what all modes promise in all exec modes.
-var contract = map[string]func(t *testing.T, m mode, exec pgx.QueryExecMode){
+var contract = map[string]func(t *testing.T, m mode, via option){
 	"RunsOnceAndReplays":             runsOnceAndReplays,
 	"ReplaysInEveryMode":             replaysInEveryMode,
 	"RefusesAnotherRequest":          refusesAnotherRequest,
@@ -81,7 +81,7 @@ func TestContract(t *testing.T) {
 					for name, promise := range contract {
 						t.Run(name, func(t *testing.T) {
 							t.Parallel()
-							promise(t, m, exec)
+							promise(t, m, withExecMode(exec))
 						})
 					}
 				})
@@ -104,8 +104,8 @@ func effect(f *fixture, key string) work {
 	return func(ctx context.Context, db execer) (order, error) { return f.effect(ctx, db, key) }
 }
 
-func runsOnceAndReplays(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec))
+func runsOnceAndReplays(t *testing.T, m mode, via option) {
+	f := newFixture(t, via)
 	first, err := m.do(t.Context(), f, f.request("k"), effect(f, "k"))
 	require.NoError(t, err)
 	require.False(t, first.Replayed)
@@ -129,8 +129,8 @@ func runsOnceAndReplays(t *testing.T, m mode, exec pgx.QueryExecMode) {
 	f.idle()
 }
 
-func replaysInEveryMode(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec))
+func replaysInEveryMode(t *testing.T, m mode, via option) {
+	f := newFixture(t, via)
 	first, err := m.do(t.Context(), f, f.request("k"), effect(f, "k"))
 	require.NoError(t, err)
 	for _, other := range modes {
@@ -149,8 +149,8 @@ func replaysInEveryMode(t *testing.T, m mode, exec pgx.QueryExecMode) {
 	require.True(t, first.ExpiresAt.Equal(entry.ExpiresAt))
 }
 
-func refusesAnotherRequest(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec))
+func refusesAnotherRequest(t *testing.T, m mode, via option) {
+	f := newFixture(t, via)
 	_, err := m.do(t.Context(), f, f.request("k"), effect(f, "k"))
 	require.NoError(t, err)
 
@@ -166,8 +166,8 @@ func refusesAnotherRequest(t *testing.T, m mode, exec pgx.QueryExecMode) {
 	f.idle()
 }
 
-func keepsScopesApart(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec))
+func keepsScopesApart(t *testing.T, m mode, via option) {
+	f := newFixture(t, via)
 	first, err := m.do(t.Context(), f, f.request("k"), effect(f, "k"))
 	require.NoError(t, err)
 	r := f.request("k")
@@ -178,8 +178,8 @@ func keepsScopesApart(t *testing.T, m mode, exec pgx.QueryExecMode) {
 	require.NotEqual(t, first.Value, second.Value)
 }
 
-func forgetsAfterAnError(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec))
+func forgetsAfterAnError(t *testing.T, m mode, via option) {
+	f := newFixture(t, via)
 	declined := errors.New("declined")
 	_, err := m.do(t.Context(), f, f.request("k"), func(ctx context.Context, db execer) (order, error) {
 		_, err := f.effect(ctx, db, "k")
@@ -196,8 +196,8 @@ func forgetsAfterAnError(t *testing.T, m mode, exec pgx.QueryExecMode) {
 	require.False(t, reply.Replayed)
 }
 
-func keepsARefusal(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec))
+func keepsARefusal(t *testing.T, m mode, via option) {
+	f := newFixture(t, via)
 	refuse := func(ctx context.Context, db execer) (order, error) {
 		if _, err := f.effect(ctx, db, "k"); err != nil {
 			return order{}, err
@@ -220,8 +220,8 @@ func keepsARefusal(t *testing.T, m mode, exec pgx.QueryExecMode) {
 	f.idle()
 }
 
-func panicGoesOnAndFreesTheKey(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec))
+func panicGoesOnAndFreesTheKey(t *testing.T, m mode, via option) {
+	f := newFixture(t, via)
 	require.PanicsWithValue(t, "boom", func() {
 		_, _ = m.do(t.Context(), f, f.request("k"), func(ctx context.Context, db execer) (order, error) {
 			_, err := f.effect(ctx, db, "k")
@@ -238,9 +238,9 @@ func panicGoesOnAndFreesTheKey(t *testing.T, m mode, exec pgx.QueryExecMode) {
 	require.NoError(t, err)
 }
 
-func runsOnceUnderRace(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec))
-	runs := race(t, m, 30, f, f.peer(withExecMode(exec)), f.peer(withExecMode(exec)))
+func runsOnceUnderRace(t *testing.T, m mode, via option) {
+	f := newFixture(t, via)
+	runs := race(t, m, 30, f, f.peer(via), f.peer(via))
 	require.EqualValues(t, 1, runs)
 	require.Equal(t, 1, f.effects("k"))
 }
@@ -309,10 +309,10 @@ func inFlight(t *testing.T, m mode, f *fixture, key string) (end func(err error)
 	return end
 }
 
-func waiterOwnsWhatFailed(t *testing.T, m mode, exec pgx.QueryExecMode) {
+func waiterOwnsWhatFailed(t *testing.T, m mode, via option) {
 	// In the same process, where it waits in memory, and in another.
-	f := newFixture(t, withExecMode(exec))
-	for key, second := range map[string]*fixture{"same": f, "other": f.peer(withExecMode(exec))} {
+	f := newFixture(t, via)
+	for key, second := range map[string]*fixture{"same": f, "other": f.peer(via)} {
 		end := inFlight(t, m, f, key)
 		var reply idemtx.Reply[order]
 		var err error
@@ -338,11 +338,11 @@ func waiterOwnsWhatFailed(t *testing.T, m mode, exec pgx.QueryExecMode) {
 	}
 }
 
-func waitsNoLongerThanMaxWait(t *testing.T, m mode, exec pgx.QueryExecMode) {
+func waitsNoLongerThanMaxWait(t *testing.T, m mode, via option) {
 	brief := withConfig(func(c *idemtx.Config) { c.MaxWait = 20 * time.Millisecond })
-	f := newFixture(t, withExecMode(exec), brief)
+	f := newFixture(t, via, brief)
 	end := inFlight(t, m, f, "k")
-	for _, second := range []*fixture{f, f.peer(withExecMode(exec), brief)} {
+	for _, second := range []*fixture{f, f.peer(via, brief)} {
 		_, err := m.do(t.Context(), second, second.request("k"), mustNotRun(t))
 		require.ErrorIs(t, err, idemtx.ErrInFlight)
 		var inFlight *idemtx.InFlightError
@@ -354,10 +354,10 @@ func waitsNoLongerThanMaxWait(t *testing.T, m mode, exec pgx.QueryExecMode) {
 	require.Equal(t, 1, f.effects("k"))
 }
 
-func refusesWhileInFlight(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec), withConfig(refusing))
+func refusesWhileInFlight(t *testing.T, m mode, via option) {
+	f := newFixture(t, via, withConfig(refusing))
 	end := inFlight(t, m, f, "k")
-	for _, second := range []*fixture{f, f.peer(withExecMode(exec), withConfig(refusing))} {
+	for _, second := range []*fixture{f, f.peer(via, withConfig(refusing))} {
 		for _, other := range modes {
 			_, err := other.do(t.Context(), second, second.request("k"), mustNotRun(t))
 			require.ErrorIs(t, err, idemtx.ErrInFlight, other.name)
@@ -372,8 +372,8 @@ func refusesWhileInFlight(t *testing.T, m mode, exec pgx.QueryExecMode) {
 	require.True(t, reply.Replayed)
 }
 
-func expiredKeyRunsAgain(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec))
+func expiredKeyRunsAgain(t *testing.T, m mode, via option) {
+	f := newFixture(t, via)
 	first, err := m.do(t.Context(), f, f.request("k"), effect(f, "k"))
 	require.NoError(t, err)
 	f.expire("k")
@@ -388,8 +388,8 @@ func expiredKeyRunsAgain(t *testing.T, m mode, exec pgx.QueryExecMode) {
 	require.Equal(t, 1, f.rows("k"))
 }
 
-func expiredKeyIsRefused(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec), withConfig(func(c *idemtx.Config) { c.OnExpired = idemtx.RefuseExpired }))
+func expiredKeyIsRefused(t *testing.T, m mode, via option) {
+	f := newFixture(t, via, withConfig(func(c *idemtx.Config) { c.OnExpired = idemtx.RefuseExpired }))
 	_, err := m.do(t.Context(), f, f.request("k"), effect(f, "k"))
 	require.NoError(t, err)
 	f.expire("k")
@@ -399,8 +399,8 @@ func expiredKeyIsRefused(t *testing.T, m mode, exec pgx.QueryExecMode) {
 	require.Equal(t, 1, f.effects("k"))
 }
 
-func replyThatCannotBeStored(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec), withConfig(func(c *idemtx.Config) { c.MaxReplyBytes = 100 }))
+func replyThatCannotBeStored(t *testing.T, m mode, via option) {
+	f := newFixture(t, via, withConfig(func(c *idemtx.Config) { c.MaxReplyBytes = 100 }))
 	for key, note := range map[string]string{
 		"nul":  "a\x00b",
 		"long": string(make([]byte, 200)),
@@ -420,8 +420,8 @@ func replyThatCannotBeStored(t *testing.T, m mode, exec pgx.QueryExecMode) {
 	f.idle()
 }
 
-func storedReplyThatDoesNotDecode(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec))
+func storedReplyThatDoesNotDecode(t *testing.T, m mode, via option) {
+	f := newFixture(t, via)
 	r := f.request("k")
 	fingerprint, err := idemtx.FingerprintOf(r.Operation, r.Payload)
 	require.NoError(t, err)
@@ -436,8 +436,8 @@ func storedReplyThatDoesNotDecode(t *testing.T, m mode, exec pgx.QueryExecMode) 
 	f.idle()
 }
 
-func cancelledBeforehandRunsNothing(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec))
+func cancelledBeforehandRunsNothing(t *testing.T, m mode, via option) {
+	f := newFixture(t, via)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := m.do(ctx, f, f.request("k"), mustNotRun(t))
@@ -446,8 +446,8 @@ func cancelledBeforehandRunsNothing(t *testing.T, m mode, exec pgx.QueryExecMode
 	f.idle()
 }
 
-func cancelledHandlerLeavesNothing(t *testing.T, m mode, exec pgx.QueryExecMode) {
-	f := newFixture(t, withExecMode(exec))
+func cancelledHandlerLeavesNothing(t *testing.T, m mode, via option) {
+	f := newFixture(t, via)
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := m.do(ctx, f, f.request("k"), func(ctx context.Context, db execer) (order, error) {
 		if _, err := f.effect(ctx, db, "k"); err != nil {

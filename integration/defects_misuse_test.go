@@ -93,7 +93,7 @@ func TestMisuseSavepoint(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	_, err := inTx(t, modes[1], f, "k", func(ctx context.Context, tx pgx.Tx) (order, error) {
-		endBySQL(ctx, tx, []string{"RELEASE SAVEPOINT idemtx"})
+		endBySQL(ctx, tx, []string{`RELEASE SAVEPOINT "idemtx: before the handler"`})
 		return f.effect(ctx, tx, "k")
 	})
 	require.ErrorIs(t, err, idemtx.ErrTxMisuse)

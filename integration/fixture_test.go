@@ -163,15 +163,11 @@ func (f *fixture) expire(key string) {
 		"WHERE key = '"+key+"'")
 }
 
-// ask returns the one value of a query, seen from a connection of its own.
+// ask returns the one value of a query, as the server's superuser sees it.
 func ask[T any](tb testing.TB, sql string, args ...any) T {
 	tb.Helper()
-	ctx := context.WithoutCancel(tb.Context())
-	conn, err := pgx.Connect(ctx, serverURL())
-	require.NoError(tb, err)
-	defer conn.Close(ctx)
 	var value T
-	require.NoError(tb, conn.QueryRow(ctx, sql, args...).Scan(&value))
+	require.NoError(tb, superuser.QueryRow(context.WithoutCancel(tb.Context()), sql, args...).Scan(&value))
 	return value
 }
 

@@ -3,11 +3,13 @@ package integration
 import (
 	"context"
 	"crypto/rand"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,21 +18,49 @@ import (
 	"github.com/idemtx/idemtx/internal/devpg"
 )
 
-// server is the one PostgreSQL that all tests share; each has a schema of its own.
-var server *devpg.Server
+var (
+	// server is the one PostgreSQL that all tests share; each has a schema of its own.
+	server *devpg.Server
+
+	// superuser is for what a test does and asks beside its fixture.
+	superuser *pgxpool.Pool
+)
 
 func TestMain(m *testing.M) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // an image may have to be pulled
-	started, err := devpg.Start(ctx, func(line string) { fmt.Fprintln(os.Stderr, line) })
-	cancel()
-	if err != nil {
+	server = devpg.MustStart()
+	var err error
+	if superuser, err = newSuperuser(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	server = started
+	waitTogether()
 	code := m.Run()
+	superuser.Close()
 	server.Close()
 	os.Exit(code)
+}
+
+// waitTogether has more tests run in parallel than there are processors, unless
+// -parallel was given: they wait for a server more than they compute.
+func waitTogether() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+	}
+}
+
+// newSuperuser is a pool that keeps nothing of a statement: the next one may be
+// about another schema with the same names in it.
+func newSuperuser() (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(serverURL())
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = 8
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeDescribeExec
+	return pgxpool.NewWithConfig(context.Background(), config)
 }
 
 func serverURL() string { return server.URL }
@@ -66,14 +96,10 @@ func newPool(tb testing.TB, configure ...func(*pgxpool.Config)) *pgxpool.Pool {
 	return pool
 }
 
-// exec runs statements on a connection of its own, as the server's superuser.
-// It works in a cleanup, too.
+// exec runs statements beside a test's own, as the server's superuser. It works in
+// a cleanup, too.
 func exec(tb testing.TB, sql string) {
 	tb.Helper()
-	ctx := context.WithoutCancel(tb.Context())
-	conn, err := pgx.Connect(ctx, serverURL())
-	require.NoError(tb, err)
-	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, sql)
+	_, err := superuser.Exec(context.WithoutCancel(tb.Context()), sql)
 	require.NoError(tb, err, sql)
 }

@@ -236,6 +236,8 @@ func TestHTTPBodyThatBreaksOff(t *testing.T) {
 						ended <- struct{}{}
 					})
 				}, idemhttp.Config{}, f.works)
+				// The client resets its stream. Were it to close its connection then with
+				// something unread, the server might never hear of the request.
 				gone := errors.New("gone")
 				r := s.post("broken", "")
 				r.Header.Set("Content-Type", "text/plain") // of which any half could be a whole
@@ -243,7 +245,6 @@ func TestHTTPBodyThatBreaksOff(t *testing.T) {
 				r.ContentLength, r.GetBody = length, nil
 				_, err := s.try(r)
 				require.ErrorIs(t, err, gone)
-				s.client.CloseIdleConnections()
 				<-ended
 				require.Zero(t, s.runs.Load())
 				require.Zero(t, f.rows("broken"))

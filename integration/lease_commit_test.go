@@ -114,6 +114,17 @@ func TestSaveWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
+// requireInFlight requires that who does not wait is told so, whatever the mode.
+func requireInFlight(f *fixture, key string) {
+	f.t.Helper()
+	r := f.request(key)
+	r.OnDuplicate = idemtx.Refuse
+	for _, m := range modes {
+		_, err := m.do(f.t.Context(), f, r, mustNotRun(f.t))
+		require.ErrorIs(f.t, err, idemtx.ErrInFlight)
+	}
+}
+
 // What was done and cannot be saved has not failed: the caller gets the reply,
 // and the key stays claimed.
 func TestSaveThatIsImpossible(t *testing.T) {
@@ -137,12 +148,7 @@ func TestSaveThatIsImpossible(t *testing.T) {
 	f.idle()
 
 	wire.meet(nil)
-	r := f.request("k")
-	r.OnDuplicate = idemtx.Refuse
-	for _, m := range modes {
-		_, err = m.do(t.Context(), f, r, mustNotRun(t))
-		require.ErrorIs(t, err, idemtx.ErrInFlight)
-	}
+	requireInFlight(f, "k")
 	f.expire("k")
 	again, err := poolMode.do(t.Context(), f, f.request("k"), effect(f, "k"))
 	require.NoError(t, err)
@@ -169,7 +175,7 @@ func TestSaveAfterTheContextHasEnded(t *testing.T) {
 func TestRenewalThatFails(t *testing.T) {
 	t.Parallel()
 	wire, log := newProxy(t), new(journal)
-	f := newFixture(t, through(wire), withJournal(log), withLease(time.Second))
+	f := newFixture(t, through(wire), withJournal(log), withLease(6*time.Second))
 	const key = "a-key-that-nobody-may-read"
 	judge, met := once(renews, drop)
 	wire.meet(judge)

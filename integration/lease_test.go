@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/idemtx/idemtx/idemtx"
+	"github.com/idemtx/idemtx/integration/internal/usage"
 )
 
 var poolMode = modes[2]
@@ -269,12 +270,15 @@ func TestMismatchOfAClaimAtOnce(t *testing.T) {
 func TestWaitForAClaimHoldsNoConnection(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	u := newUsage()
-	b := f.peer(withTracer(u), withMaxWait(patience))
+	u := usage.New()
+	b := f.peer(u.Trace, withMaxWait(patience))
 	a := hold(f, "k")
-	ctx := context.WithValue(t.Context(), keyOf{}, "k")
+	ctx := usage.For(t.Context(), "k")
 	second := launch(ctx, modes[0], b, b.request("k"), mustNotRun(t))
-	require.Eventually(t, func() bool { return u.mostFor("k") == 1 }, patience, tick)
+	require.Eventually(t, func() bool {
+		_, most := u.Used("k")
+		return most == 1
+	}, patience, tick)
 	unused := 0 // in a row: more often than it is between giving back and taking
 	require.Eventually(t, func() bool {
 		if unused++; b.pool.Stat().AcquiredConns() > 0 {

@@ -13,6 +13,8 @@ type trip struct {
 	idle       bool     // no transaction is open before the trip
 	ended      bool     // nor after it
 	fate       fate
+	answer     <-chan struct{} // closed when the answer may be passed on, unless nil
+	begun      <-chan struct{} // closed when the client of one that is abandoned may be cut off, unless nil
 }
 
 // fate is what becomes of a trip.
@@ -23,6 +25,8 @@ const (
 	drop         // the connection is cut before the server hears of it
 	swallow      // the server has answered when the connection is cut, and nobody hears
 	abandon      // the client is cut off while the server is at it
+	shut         // the client's side is closed behind it: the server hears no more, and its answer comes through
+	mute         // the server's side is closed instead of its answer: the client hears no more, and is heard
 )
 
 // has tells whether one of the trip's statements holds text.

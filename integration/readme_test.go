@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -39,6 +40,26 @@ func shop(ctx context.Context, pool *pgxpool.Pool) (http.Handler, error) {
 	return protect(http.HandlerFunc(order)), store.CreateSchema(ctx)
 }
 
+// receiveEvent is what README.md shows.
+func receiveEvent(ctx context.Context, store *idemtx.Store, who scope.Scope, e Event) error {
+	work := &pgx.Batch{}
+	work.Queue("UPDATE accounts SET balance = balance + $1 WHERE id = $2", e.Amount, e.Account)
+	work.Queue("INSERT INTO payments (event) VALUES ($1) RETURNING id", e.ID) // its row is the reply
+	_, err := idemtx.DoBatch[Payment](ctx, store, idemtx.Request{
+		Scope: who, Operation: "payment.succeeded", Key: e.ID, Payload: e,
+	}, work)
+	return err
+}
+
+// Event is what a webhook tells.
+type Event struct {
+	ID              string
+	Account, Amount int64
+}
+
+// Payment is what is made of it.
+type Payment struct{ ID int64 }
+
 // customer is whom a service's authentication would name.
 func customer(r *http.Request) (scope.Scope, error) { return scope.New("", r.Header.Get("X-Customer")) }
 
@@ -46,13 +67,29 @@ func TestReadmeShowsThisCode(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
-	_, block, found := strings.Cut(string(readme), "```go\n")
-	require.True(t, found)
-	block, _, _ = strings.Cut(block, "```")
 	source, err := os.ReadFile("readme_test.go")
 	require.NoError(t, err)
-	require.Contains(t, string(source), block)
-	require.LessOrEqual(t, strings.Count(block, "\n"), 20)
+	for _, name := range []string{"shop", "receiveEvent"} {
+		_, block, found := strings.Cut(string(readme), "```go\nfunc "+name+"(")
+		require.True(t, found, name)
+		block, _, _ = strings.Cut(block, "```")
+		require.Contains(t, string(source), "\nfunc "+name+"("+block)
+		require.LessOrEqual(t, strings.Count(block, "\n"), 20)
+	}
+}
+
+func TestReadmeCodePaysOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(p *pgxpool.Config, c *idemtx.Config) {
+		p.ConnConfig.RuntimeParams["search_path"] = c.Schema
+	})
+	exec(t, "CREATE TABLE "+f.schema+".accounts AS SELECT 7::bigint AS id, 100::bigint AS balance; "+
+		"CREATE TABLE "+f.schema+".payments (id bigint GENERATED ALWAYS AS IDENTITY, event text NOT NULL)")
+	for range 3 {
+		require.NoError(t, receiveEvent(t.Context(), f.store, f.scope, Event{ID: "evt_1", Account: 7, Amount: 25}))
+	}
+	require.EqualValues(t, 125, ask[int64](t, "SELECT balance FROM "+f.schema+".accounts"))
+	require.Equal(t, 1, ask[int](t, "SELECT count(*) FROM "+f.schema+".payments"))
 }
 
 func TestReadmeCodeOrdersOnce(t *testing.T) {

@@ -73,10 +73,11 @@ var preparing = []pgx.QueryExecMode{
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	cases := map[string]func(*testing.T, pgx.QueryExecMode){
-		"Do":     roundTripsOfDo,
-		"DoTx":   roundTripsOfDoTx,
-		"DoPool": roundTripsOfDoPool,
-		"Replay": roundTripsOfAReplay,
+		"Do":      roundTripsOfDo,
+		"DoTx":    roundTripsOfDoTx,
+		"DoPool":  roundTripsOfDoPool,
+		"Replay":  roundTripsOfAReplay,
+		"Refusal": roundTripsOfARefusal,
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -155,6 +156,9 @@ func roundTripsOfDoPool(t *testing.T, exec pgx.QueryExecMode) {
 func roundTripsOfAReplay(t *testing.T, exec pgx.QueryExecMode) {
 	t.Helper()
 	f, wire, _ := wired(t, exec)
+	// One that has never seen the key, as in another process.
+	store, err := idemtx.New(f.pool, idemtx.Config{Schema: f.schema})
+	require.NoError(t, err)
 	arrived, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	wire.meet(func(t *trip) fate {
@@ -165,7 +169,7 @@ func roundTripsOfAReplay(t *testing.T, exec pgx.QueryExecMode) {
 		return deliver
 	})
 	trips := wire.during(func() {
-		reply, err := idemtx.Do(t.Context(), f.store, f.request("warm Do"), f.handler("warm"))
+		reply, err := idemtx.Do(t.Context(), store, f.request("warm Do"), f.handler("warm"))
 		require.NoError(t, err)
 		require.True(t, reply.Replayed)
 	})
@@ -175,7 +179,7 @@ func roundTripsOfAReplay(t *testing.T, exec pgx.QueryExecMode) {
 	f.idle()
 	require.Zero(t, committed(trips))
 	// Nobody has lost patience with the ROLLBACK: its connection is used again.
-	_, err := idemtx.Do(t.Context(), f.store, f.request("warm Do"), f.handler("warm"))
+	_, err = idemtx.Do(t.Context(), store, f.request("warm Do"), f.handler("warm"))
 	require.NoError(t, err)
 	require.EqualValues(t, 1, f.pool.Stat().NewConnsCount())
 	f.idle()

@@ -3,6 +3,7 @@ package integration
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -125,9 +126,17 @@ func TestVerifySchemaSeesFailedIndex(t *testing.T) {
 	defer func() { _ = writer.Rollback(t.Context()) }() // before the pool waits for it
 	_, err = writer.Exec(t.Context(), "LOCK TABLE "+table+" IN ROW EXCLUSIVE MODE")
 	require.NoError(t, err)
-	impatient := newPool(t, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["lock_timeout"] = "1ms" })
-	_, err = impatient.Exec(t.Context(), `CREATE INDEX CONCURRENTLY "o" ON `+table+" (expires_at)")
-	require.ErrorContains(t, err, "lock timeout")
+	failed := make(chan error, 1)
+	go func() {
+		_, err := pool.Exec(t.Context(), `CREATE INDEX CONCURRENTLY "o" ON `+table+" (expires_at)")
+		failed <- err
+	}()
+	// It has made the index, and waits for the writer before it fills it.
+	require.Eventually(t, func() bool {
+		return ask[bool](t, `SELECT count(pg_cancel_backend(pid)) = 1 FROM pg_locks WHERE locktype = 'virtualxid'
+			AND NOT granted AND pg_blocking_pids(pid) = ARRAY[$1::int]`, int32(writer.Conn().PgConn().PID()))
+	}, patience, time.Millisecond)
+	require.ErrorContains(t, <-failed, "canceling statement")
 	require.NoError(t, writer.Rollback(t.Context()))
 
 	exec(t, store.SchemaSQL()) // finds its own name free and creates a second one

@@ -16,12 +16,13 @@ import (
 	"github.com/idemtx/idemtx/idemtx"
 )
 
-// expired adds n replies that have expired, the first one first: "1" up to n.
+// expired adds n replies that have expired, "1" the longest ago and n the last. They
+// do not lie in the table in that order.
 func expired(f *fixture, n int) {
 	f.t.Helper()
 	exec(f.t, fmt.Sprintf(`INSERT INTO %s (scope, key, fingerprint, response, created_at, expires_at)
 		SELECT 'principal', i::text, sha256('x'), '{}', now() - interval '3 days', now() - interval '2 days' + i * interval '1 second'
-		FROM generate_series(1, %d) AS i`, f.table(), n))
+		FROM generate_series(1, %d) AS i ORDER BY md5(i::text)`, f.table(), n))
 }
 
 func (f *fixture) keys() []string {
@@ -93,10 +94,16 @@ func TestDeleteExpiredKnowsWhatIsLive(t *testing.T) {
 	add("live claim that runs long", "NULL", past, future)
 	add("dead claim", "NULL", past, past)
 	add("claim whose lease has lapsed", "NULL", future, past)
+	// Somebody else's, with the same key.
+	exec(t, "INSERT INTO "+f.table()+" (scope, key, fingerprint, response, created_at, expires_at)"+
+		" SELECT 'somebody else', key, sha256('x'), '{}', now(), now() + interval '2 hours' FROM "+f.table()+" WHERE key = 'dead reply'")
 	n, err := f.store.DeleteExpired(t.Context(), 100)
 	require.NoError(t, err)
 	require.EqualValues(t, 3, n)
-	require.ElementsMatch(t, []string{"live reply", "live claim", "live claim that runs long", "claim whose lease has lapsed"}, f.keys())
+	require.ElementsMatch(t, []string{
+		"live reply", "live claim", "live claim that runs long", "claim whose lease has lapsed", "dead reply",
+	}, f.keys())
+	require.Equal(t, "somebody else", ask[string](t, "SELECT scope FROM "+f.table()+" WHERE key = 'dead reply'"))
 }
 
 // A row that another transaction has locked is left to it, and not waited for.
