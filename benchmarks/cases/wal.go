@@ -36,5 +36,10 @@ func (b *Bench) weighed(e measure.Entrant) (weighed measure.Entrant, note func()
 		}
 		return slice
 	}
-	return weighed, func() string { return fmt.Sprintf("%.0f bytes of WAL each", bytes/done) }
+	return weighed, func() string {
+		if done == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%.0f bytes of WAL each", bytes/done)
+	}
 }

@@ -114,8 +114,9 @@ func (s *storm) reported() report {
 	return r
 }
 
-// begin sends the callers of the hot keys, and returns when all are under way and
-// those that refuse to wait have been refused, but those that may have a key.
+// begin sends the callers of the hot keys, and returns when all are under way, the
+// first of them with a connection, and those that refuse to wait have been refused,
+// but those that may have a key.
 func (s *storm) begin(ctx context.Context) {
 	refusing := 0
 	page := func(w http.ResponseWriter, r *http.Request) {
@@ -145,7 +146,8 @@ func (s *storm) begin(ctx context.Context) {
 	// In DoTx only who has a connection has begun.
 	all := s.Callers[idemtx.ModeDo] + s.Callers[idemtx.ModeDoPool] + s.Pages + min(s.Callers[idemtx.ModeDoTx], int(s.MaxConns))
 	for ctx.Err() == nil {
-		if s.usage.Begun() >= all && s.reported().InFlight >= refusing-2 {
+		r := s.reported()
+		if s.usage.Begun() >= all && r.Hot.Taken > 0 && r.InFlight >= refusing-2 {
 			return
 		}
 		<-time.After(tick)
