@@ -14,6 +14,10 @@ const sweepBatch = 1000
 // next one. Requests that meet a batch take longer; few enough do.
 const sweepRests = 3
 
+// sweepCalm is how long a sweep rests between its batches. One that has not caught up
+// by then does not: slower requests are better than a table that grows without bound.
+const sweepCalm = 10 * time.Minute
+
 // maxSweepBatch bounds one transaction of DeleteExpired.
 const maxSweepBatch = 100_000
 
@@ -35,8 +39,9 @@ func (s *Store) DeleteExpired(ctx context.Context, limit int) (int64, error) {
 
 // RunSweeper deletes what has expired, at once and then every so often, until ctx
 // ends, whose error it returns. While there is much to delete it works a quarter of
-// the time. It may run on every replica at once: two sweepers never wait for each
-// other. An error of the database is logged, and the next round tries again.
+// the time, and after ten minutes of that all the time until it has caught up. It may
+// run on every replica at once: two sweepers never wait for each other. An error of
+// the database is logged, and the next round tries again.
 func (s *Store) RunSweeper(ctx context.Context, every time.Duration) error {
 	if every <= 0 {
 		return invalid("the sweeper's interval must be positive")
@@ -55,13 +60,24 @@ func (s *Store) RunSweeper(ctx context.Context, every time.Duration) error {
 	}
 }
 
-// sweep deletes batches until one is not full, and rests in between.
+// sweep deletes batches until one is not full.
 func (s *Store) sweep(ctx context.Context) error {
-	for {
-		began := time.Now()
+	return paced(ctx, func() (full bool, err error) {
 		n, err := s.DeleteExpired(ctx, sweepBatch)
-		if err != nil || n < sweepBatch {
+		return n == sweepBatch, err
+	})
+}
+
+// paced deletes batches until one is not full, and rests in between.
+func paced(ctx context.Context, deleteBatch func() (full bool, err error)) error {
+	for start := time.Now(); ; {
+		began := time.Now()
+		full, err := deleteBatch()
+		switch {
+		case err != nil || !full:
 			return err
+		case began.Sub(start) >= sweepCalm:
+			continue
 		}
 		if err := sleep(ctx, sweepRests*time.Since(began)); err != nil {
 			return err
