@@ -4,6 +4,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,12 +37,13 @@ func (r Report) Markdown(w io.Writer) {
 	if r.Shrink > 1 {
 		fmt.Fprintf(w, "**The tables were %d times smaller than their names say.**\n\n", r.Shrink)
 	}
-	r.conditions(w)
-	r.who(w)
-	fmt.Fprint(w, "\n## Targets\n\nMedians of the ratios in one run.\n\n")
-	targets := Targets(r.Results)
-	markTargets(w, targets)
-	markObstacles(w, targets)
+	fmt.Fprintf(w, "    %s\n\nOn %s, in %v. %s\n",
+		r.Command, r.Began.UTC().Format("2 January 2006"), r.Took.Round(time.Second), r.Machine)
+	if slices.ContainsFunc(r.Results, func(result cases.Result) bool { return result.Series != nil }) {
+		r.conditions(w)
+		r.who(w)
+	}
+	r.targets(w)
 	if r.Plot != "" {
 		fmt.Fprintf(w, "\n![Throughput relative to the floors](%s)\n", r.Plot)
 	}
@@ -53,15 +55,25 @@ func (r Report) Markdown(w io.Writer) {
 }
 
 func (r Report) conditions(w io.Writer) {
-	fmt.Fprintf(w, "    %s\n\n", r.Command)
-	fmt.Fprintf(w, "On %s, in %v. %s\n\n", r.Began.UTC().Format("2 January 2006"), r.Took.Round(time.Second), r.Machine)
-	fmt.Fprintf(w, `Contenders take turns of %v, %d rounds of them in each case, in an order that is
+	fmt.Fprintf(w, `
+Contenders take turns of %v, %d rounds of them in each case, in an order that is
 drawn for each round. A ratio compares two turns of one round; the table has the
 median and the quartiles of these. All have a pool of %d connections and do the same
 work, one INSERT. Client, server and the proxy that makes the latency share the
 machine.
 
 `, r.Turn, r.Rounds, r.Conns)
+}
+
+// targets tells of those that a case of the run is about, if any is.
+func (r Report) targets(w io.Writer) {
+	targets := Targets(r.Results)
+	if !slices.ContainsFunc(targets, func(t Target) bool { return t.Verdict != NotRun }) {
+		return
+	}
+	fmt.Fprint(w, "\n## Targets\n\nMedians of the ratios in one run.\n\n")
+	markTargets(w, targets)
+	markObstacles(w, targets)
 }
 
 func (r Report) who(w io.Writer) {

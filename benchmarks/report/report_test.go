@@ -118,6 +118,17 @@ func TestTheReportTellsWhatAKeyTakes(t *testing.T) {
 	require.Contains(t, text.String(), "| 200 | 392 | 0.4 | 95 | 23 | 625 |")
 }
 
+// A run of one case tells nothing of what it did not measure.
+func TestTheReportTellsHowATableGrows(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	size := cases.Size{After: time.Minute, Requests: 1000, Table: 2_000_000, Index: 1_000_000, Live: 900, Dead: 100}
+	report.Report{Results: []cases.Result{{Growth: []cases.Size{size}}}}.Markdown(&text)
+	require.Contains(t, text.String(), "| 1m0s | 1000 | 2.0 MB | 1.0 MB | 900 | 100 |")
+	require.NotContains(t, text.String(), "Targets")
+	require.NotContains(t, text.String(), "contender")
+}
+
 func TestThePictureHasABarForEachContender(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "picture.svg")
