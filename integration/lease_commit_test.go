@@ -92,8 +92,7 @@ func TestClaimThatCannotBeGivenBack(t *testing.T) {
 }
 
 // The reply is saved again when the answer is lost, or the save itself.
-func TestSaveWhoseAnswerIsLost(t *testing.T) {
-	t.Parallel()
+func TestSaveWhoseAnswerIsLost(t *testing.T) { //nolint:paralleltest // a save has two seconds
 	for _, lost := range [][]fate{{swallow}, {drop}, {swallow, drop}, {drop, swallow}} {
 		wire := newProxy(t)
 		f := newFixture(t, through(wire))
@@ -127,8 +126,7 @@ func requireInFlight(f *fixture, key string) {
 
 // What was done and cannot be saved has not failed: the caller gets the reply,
 // and the key stays claimed.
-func TestSaveThatIsImpossible(t *testing.T) {
-	t.Parallel()
+func TestSaveThatIsImpossible(t *testing.T) { //nolint:paralleltest // a save has two seconds
 	wire := newProxy(t)
 	f := newFixture(t, through(wire))
 	var tries atomic.Int64
@@ -197,8 +195,7 @@ func TestRenewalThatFails(t *testing.T) {
 // A:  UPDATE the claim to a reply ── held at the gate
 // A's connection is cut, its save is sent again and waits for the first
 // both land; they are one.
-func TestSaveThatTakesLongerThanItsConnection(t *testing.T) {
-	t.Parallel()
+func TestSaveThatTakesLongerThanItsConnection(t *testing.T) { //nolint:paralleltest // a save has two seconds
 	wire := newProxy(t)
 	f := newFixture(t, through(wire))
 	keeper := transaction(f.peer())
@@ -220,11 +217,9 @@ func TestSaveThatTakesLongerThanItsConnection(t *testing.T) {
 
 // A save that PostgreSQL has undone for no fault of its own is sent again. The
 // work is done, and there is nothing to run again in its place.
-func TestSaveThatIsUndone(t *testing.T) {
-	t.Parallel()
-	for _, code := range []string{"40001", "40P01", "55P03", "57014"} {
+func TestSaveThatIsUndone(t *testing.T) { //nolint:paralleltest // a save has two seconds
+	for _, code := range []string{"40001", "40P01", "55P03", "57014"} { //nolint:paralleltest // as above
 		t.Run(code, func(t *testing.T) {
-			t.Parallel()
 			f := newFixture(t)
 			exec(t, `CREATE SEQUENCE `+f.schema+`.saves;
 				CREATE FUNCTION `+f.schema+`.undo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
