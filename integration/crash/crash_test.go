@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/idemtx/idemtx/internal/pgnode"
@@ -153,8 +154,13 @@ func (h *host) wave(t *testing.T, rows []*trial, stop, cure func()) {
 		for _, x := range byHaste[haste] {
 			x.begin(t)
 		}
+		var arriving sync.WaitGroup
 		for _, x := range byHaste[haste] {
-			x.arrive(t)
+			arriving.Go(func() { x.arrive(t) })
+		}
+		arriving.Wait()
+		if t.Failed() {
+			t.FailNow()
 		}
 	}
 	for _, x := range rows {

@@ -50,9 +50,17 @@ func stopped(pid int) bool {
 	return bytes.HasPrefix(state, []byte("T"))
 }
 
-// Kill ends the server and every backend with SIGKILL, all at once.
+// Kill ends the server and every backend with SIGKILL, all at once: none does anything
+// about the end of another, such as giving back what that has locked.
 func (n *Node) Kill() {
 	n.tb.Helper()
+	n.await("every process of the node stops", func() bool {
+		pids := n.processes()
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGSTOP)
+		}
+		return !slices.ContainsFunc(pids, func(pid int) bool { return !stopped(pid) })
+	})
 	n.await("no process of the node is left", func() bool {
 		pids := n.processes()
 		for _, pid := range pids {
