@@ -52,13 +52,14 @@ func withConfig(change func(*idemtx.Config)) option {
 
 func refusing(c *idemtx.Config) { c.OnDuplicate = idemtx.Refuse }
 
+// newFixture has the tables made by a connection that has made some before: the
+// first to do so in each pool would have PostgreSQL learn its catalogs once more.
 func newFixture(tb testing.TB, options ...option) *fixture {
 	tb.Helper()
 	f := &fixture{t: tb, schema: newSchema(tb)}
 	f.scope = mustScope(tb, "tenant", "principal")
 	f.pool, f.store = f.open(options...)
-	require.NoError(tb, f.store.CreateSchema(tb.Context()))
-	exec(tb, "CREATE TABLE "+f.schema+".effects (id bigint GENERATED ALWAYS AS IDENTITY, key text NOT NULL)")
+	exec(tb, f.store.SchemaSQL()+"CREATE TABLE "+f.schema+".effects (id bigint GENERATED ALWAYS AS IDENTITY, key text NOT NULL)")
 	return f
 }
 
