@@ -25,14 +25,16 @@ type host struct {
 	schema  string        // of all rows but those that lock a table
 	admin   *pgxpool.Pool // the test's own
 	another *pgxpool.Pool // of a process that goes on living
+	locks   locks
 }
 
 func newHost(t *testing.T, url string) *host {
 	t.Helper()
 	admin := poolConfig(url, "admin")
-	admin.MaxConns = 100 // each gate that is shut has one
-	admin.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	admin.MaxConns = 20 // each table that is locked has one
 	h := &host{url: url, admin: newPool(t, admin), another: newPool(t, poolConfig(url, "another"))}
+	h.locks.pool = h.admin
+	t.Cleanup(h.locks.close)
 	h.schema = h.furnish(t)
 	return h
 }
@@ -98,37 +100,20 @@ func (h *host) furnish(t *testing.T) (schema string) {
 	return schema
 }
 
-// shut shuts the gate that the server is to be held at, until the end of the
-// transaction. A statement that reads has no trigger; its table is locked.
-func (x *trial) shut(t *testing.T) {
-	t.Helper()
-	gate, err := x.host.admin.Begin(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = gate.Rollback(context.WithoutCancel(t.Context())) })
-	x.gate = gate
-	name := x.point.gate()
-	sql := fmt.Sprintf("SELECT pg_advisory_xact_lock(hashtext('%s'), hashtext('%s'))", x.key, name)
-	if name == reading {
-		sql = "LOCK TABLE " + x.schema + "." + replies
-	}
-	_, err = gate.Exec(t.Context(), sql)
-	require.NoError(t, err)
-}
-
 // waiting is the backends of a call that wait.
 const waiting = "FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE application_name = $1 AND NOT granted"
 
 // held waits until a backend of the call waits at the gate, and returns it.
 func (x *trial) held(t *testing.T) (backend uint32) {
 	t.Helper()
-	x.host.until(t, "SELECT EXISTS (SELECT "+waiting+") -- "+x.name(), x.key)
+	x.host.until(t, x.name(), "SELECT EXISTS (SELECT "+waiting+")", x.key)
 	return uint32(ask[int64](t, x.host, "SELECT min(pid) "+waiting, x.key))
 }
 
 // quiet waits until no backend is at anything that was sent by the call.
 func (x *trial) quiet(t *testing.T) {
 	t.Helper()
-	x.host.until(t, `SELECT NOT EXISTS (SELECT FROM pg_stat_activity
+	x.host.until(t, x.name(), `SELECT NOT EXISTS (SELECT FROM pg_stat_activity
 		WHERE application_name = $1 AND (state IS DISTINCT FROM 'idle' OR $2))`, x.key, x.death == process)
 }
 
@@ -137,14 +122,21 @@ func (h *host) terminate(t *testing.T, backend uint32) {
 	require.True(t, ask[bool](t, h, "SELECT pg_terminate_backend($1::int, $2)", int64(backend), patience.Milliseconds()))
 }
 
-func (h *host) until(t *testing.T, sql string, args ...any) {
+// until waits for what comes true.
+func (h *host) until(t *testing.T, what, sql string, args ...any) {
 	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !ask[bool](t, h, sql, args...); <-tick.C {
-		require.True(t, time.Now().Before(deadline), "in vain: %s %v", sql, args)
+	began := time.Now()
+	for pause := shortest; !ask[bool](t, h, sql, args...); pause = longer(pause) {
+		require.Less(t, time.Since(began), patience, "in vain: %s: %s %v", what, sql, args)
+		<-time.After(pause)
 	}
 }
+
+// Between two questions are longer and longer pauses: many rows ask at a time, a
+// server that has better things to do.
+const shortest = time.Millisecond
+
+func longer(pause time.Duration) time.Duration { return min(2*pause, 32*time.Millisecond) }
 
 // ask returns the one value of a query.
 func ask[T any](t *testing.T, h *host, sql string, args ...any) T {

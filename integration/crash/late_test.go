@@ -71,7 +71,7 @@ func comesAtTheWork(t *testing.T, x *trial) {
 	late := x.mislay(t)
 	x.held(t)
 	late.arrive(t)
-	require.NoError(t, x.gate.Rollback(t.Context()))
+	require.NoError(t, x.open())
 	x.hear(t)
 	require.Equal(t, theReply, x.got.Told, x.got)
 }
@@ -84,7 +84,7 @@ func comesAfterAFailure(t *testing.T, x *trial) {
 	x.hear(t)
 	require.Equal(t, unknown, x.got.Told, x.got)
 	require.Contains(t, x.got.Err, "57014")
-	require.NoError(t, x.gate.Rollback(t.Context()))
+	require.NoError(t, x.open())
 	require.Equal(t, untouched, x.state(t))
 	late.arrive(t)
 }
@@ -117,7 +117,7 @@ func (x *trial) giveUp(t *testing.T) (late *letter) {
 	x.own.leave()
 	x.hear(t)
 	require.Equal(t, unknown, x.got.Told, x.got)
-	require.NoError(t, x.gate.Rollback(t.Context()))
+	require.NoError(t, x.open())
 	x.quiet(t)
 	require.Equal(t, untouched, x.state(t))
 	return late

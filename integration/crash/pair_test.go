@@ -27,5 +27,5 @@ func newPair(t *testing.T) *pair {
 func (p *pair) caughtUp() {
 	p.t.Helper()
 	end := ask[string](p.t, p.host, "SELECT pg_current_wal_flush_lsn()::text")
-	p.host.until(p.t, "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE flush_lsn >= $1::pg_lsn)", end)
+	p.host.until(p.t, "the standby has it", "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE flush_lsn >= $1::pg_lsn)", end)
 }

@@ -1,12 +1,10 @@
 package crash
 
 import (
-	"context"
 	"crypto/rand"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/idemtx/idemtx/idemtx"
@@ -38,10 +36,10 @@ type trial struct {
 	post   *post // or nil
 
 	caller  caller
-	own     *own   // the caller, or nil
-	child   *child // the caller, or nil
-	backend uint32 // 0 when the call is over
-	gate    pgx.Tx // which the server is held at
+	own     *own         // the caller, or nil
+	child   *child       // the caller, or nil
+	backend uint32       // 0 when the call is over
+	open    func() error // the gate that the server is held at, or nil
 	got     answer
 }
 
@@ -90,7 +88,7 @@ func (x *trial) begin(t *testing.T) {
 		x.own = x.ask(t)
 		x.caller = x.own
 	}
-	if x.gate != nil {
+	if x.open != nil {
 		x.caller.goOn(x.fate())
 	}
 }
@@ -113,7 +111,7 @@ func (x *trial) arrive(t *testing.T) {
 		require.FailNow(t, "the call does not come to its point", x.name())
 	}
 	if x.gated() {
-		if x.gate == nil {
+		if x.open == nil {
 			x.shut(t)
 			x.caller.goOn(x.fate())
 		}
@@ -181,7 +179,7 @@ func (x *trial) goOn(t *testing.T) {
 		if x.death == connection {
 			x.overtake(t)
 		}
-		_ = x.gate.Rollback(context.WithoutCancel(t.Context())) // fails when the server is dead, and the gate with it
+		_ = x.open() // fails when the server is dead, and the gate with it
 	}
 	if x.own != nil {
 		close(x.own.past)
@@ -192,14 +190,13 @@ func (x *trial) goOn(t *testing.T) {
 // at: whatever it does next, it does before the old trip is over.
 func (x *trial) overtake(t *testing.T) {
 	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); ask[int](t, x.host, "SELECT count(*) "+waiting, x.key) < 2; {
+	began := time.Now()
+	for pause := shortest; ask[int](t, x.host, "SELECT count(*) "+waiting, x.key) < 2; pause = longer(pause) {
 		select {
 		case x.got = <-x.caller.told():
 			return
-		case now := <-tick.C:
-			require.True(t, now.Before(deadline), "the call neither ends nor waits")
+		case <-time.After(pause):
+			require.Less(t, time.Since(began), patience, "the call neither ends nor waits")
 		}
 	}
 }
