@@ -18,6 +18,7 @@ const million = 316_228
 func (j *judge) batch() {
 	j.obstacle = sameWork
 	j.throughput("first request, loopback: DoBatch to the plain transaction", firstLoopback.Name(), ours.DoBatch, floors.PlainTransaction, 1.1)
+	j.obstacle = sameCores
 	j.throughput("first request, 1 ms: DoBatch to the plain transaction", firstFar.Name(), ours.DoBatch, floors.PlainTransaction, 2.5)
 	j.obstacle = noQuestion
 	one := cases.Usual(contender.Replay)

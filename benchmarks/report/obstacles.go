@@ -15,6 +15,14 @@ the row there is no promise. Whatever makes the transaction wait hides this, as 
 	sameWork = `The same work in one round trip instead of three, which weighs little on loopback. The one-statement CTE, the
 two INSERTs without a lock, is about what is left when all else costs nothing.`
 
+	sameCores = `With one round trip a call, eight clients are more than two cores carry, which client, server and proxy share.
+The one-statement CTE, which takes one round trip as well and does less, does not come to this either.`
+
+	twoAtWork = `The sweeper deletes on the same two cores.`
+
+	coldPages = `Random keys touch every page of the primary key, and each backend pays for the first time it does: a page
+fault, which is dear on a virtual machine. Huge pages do away with most of it: see docs/scaling.md.`
+
 	nearPeers = `What a peer does more than Do is round trips and commits, which are cheap on loopback. What it does less is
 work: a lock, a fingerprint, a check before COMMIT that the reply can be replayed.`
 

@@ -102,11 +102,13 @@ func (j *judge) counted() {
 }
 
 func (j *judge) sizes() {
+	j.obstacle = twoAtWork
 	p99 := func(s measure.Slice) float64 { return float64(s.Percentile(99)) }
 	for _, o := range []contender.Operation{contender.First, contender.Replay} {
 		j.ratio("p99 of a "+string(o)+" while a million rows are swept, to that without", cases.SweepCase,
 			cases.Swept(o, true), cases.Swept(o, false), p99, atMost(1.5))
 	}
+	j.obstacle = coldPages
 	cost := func(s measure.Slice) float64 { return 1 / s.Throughput() }
 	j.ratio("cost of a first request at 10 million rows, to that at 10 thousand", cases.RowsCase,
 		cases.AtRows(contender.First, cases.Large), cases.AtRows(contender.First, cases.Small), cost, atMost(1.2))
