@@ -169,7 +169,7 @@ func (h *host) wave(t *testing.T, rows []*trial, stop, cure func()) {
 	stop()
 	away := rows[0].death == serverAway
 	if !away {
-		h.heal(t, cure)
+		cure()
 	}
 	for _, x := range rows {
 		x.outage.end()
@@ -182,17 +182,9 @@ func (h *host) wave(t *testing.T, rows []*trial, stop, cure func()) {
 		for _, x := range rows {
 			x.end(t)
 		}
-		h.heal(t, cure)
+		cure()
 	}
 	requireAll(t, rows)
-}
-
-// heal has a server again, and the first connection to it be one alone: it writes
-// down, for all that follow, what the server's own tables are like.
-func (h *host) heal(t *testing.T, cure func()) {
-	t.Helper()
-	cure()
-	ask[int](t, h, "SELECT 1")
 }
 
 // requireAll has one subtest for each row.

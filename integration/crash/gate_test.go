@@ -2,6 +2,7 @@ package crash
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 
@@ -16,7 +17,7 @@ func (x *trial) shut(t *testing.T) {
 	if name := x.point.gate(); name == reading {
 		x.open = x.host.lockTable(t, x.schema+"."+replies)
 	} else {
-		x.open = x.host.locks.take(t, x.key, name)
+		x.open = sync.OnceValue(x.host.locks.take(t, x.key, name))
 	}
 	t.Cleanup(func() { _ = x.open() })
 }
@@ -42,25 +43,33 @@ type locks struct {
 	conn *pgxpool.Conn // or nil
 }
 
+var errLost = errors.New("the lock went with its connection")
+
 func (l *locks) take(t *testing.T, key, gate string) (open func() error) {
 	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil {
+		var err error
+		l.conn, err = l.pool.Acquire(t.Context())
+		require.NoError(t, err)
+	}
+	conn := l.conn
 	require.NoError(t, l.exec(t.Context(), "SELECT pg_advisory_lock(hashtext($1), hashtext($2))", key, gate))
-	ctx := context.WithoutCancel(t.Context())
 	return func() error {
-		return l.exec(ctx, "SELECT pg_advisory_unlock(hashtext($1), hashtext($2))", key, gate)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.conn != conn {
+			return errLost
+		}
+		return l.exec(context.WithoutCancel(t.Context()), "SELECT pg_advisory_unlock(hashtext($1), hashtext($2))", key, gate)
 	}
 }
 
 // exec gives up a connection whose server has died, and all locks with it.
-func (l *locks) exec(ctx context.Context, sql string, args ...any) (err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.conn == nil {
-		if l.conn, err = l.pool.Acquire(ctx); err != nil {
-			return err
-		}
-	}
-	if _, err = l.conn.Exec(ctx, sql, args...); l.conn.Conn().IsClosed() {
+func (l *locks) exec(ctx context.Context, sql string, args ...any) error {
+	_, err := l.conn.Exec(ctx, sql, args...)
+	if l.conn.Conn().IsClosed() {
 		l.conn.Release()
 		l.conn = nil
 	}
