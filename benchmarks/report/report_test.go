@@ -144,3 +144,13 @@ func TestThePictureHasABarForEachContender(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, drawn)
 }
+
+// A count has nothing in its way but the code.
+func TestEveryRatioHasAnObstacleToTell(t *testing.T) {
+	t.Parallel()
+	for _, target := range report.Targets(nil) {
+		if target.What != "one durable commit and one row version per first request" {
+			require.NotEmpty(t, target.Obstacle, target.What)
+		}
+	}
+}
