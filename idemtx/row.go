@@ -29,8 +29,10 @@ type lockState struct {
 	Held        bool
 	BegunAt     time.Time
 	LockTimeout string
-	Isolation   string
+	Isolation   string // readCommitted, or one whose snapshot is older than the lock
 }
+
+const readCommitted = "read committed"
 
 // written is what the server made of a reply's times.
 type written struct {

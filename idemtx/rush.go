@@ -97,7 +97,8 @@ func (t *turn) became(ctx context.Context, p *pipeline, s sent, began time.Time)
 	case !s.began:
 		return t.stopped(s.found)
 	default:
-		return t.failed(s)
+		r, err := t.failed(s)
+		return r, t.orOutrun(ctx, err) // of its isolation nothing is known
 	}
 	if !t.ran {
 		t.call.runs++ // it may have

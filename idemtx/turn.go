@@ -93,12 +93,28 @@ func (t *turn) attempt(ctx context.Context, fn handler) (result, error) {
 	t.call.place.runs(t.call.fingerprint)
 	d, err := work(ctx, t.call, t.tx, fn)
 	if err != nil {
-		return result{}, err
+		return result{}, t.orOutrun(ctx, err)
 	}
 	if d.refused {
 		return t.keep(ctx, d)
 	}
 	return t.commit(ctx, d)
+}
+
+// orOutrun has the next attempt answer when the work has failed on a snapshot that
+// does not show another call's answer. Under levels whose snapshot lasts, it is taken
+// in front of the lock, and what is committed between the two may be what the work has
+// failed for. Work that has not failed is undone there when its reply finds the row.
+func (t *turn) orOutrun(ctx context.Context, failure error) error {
+	if failure == nil || t.found.lock.Isolation == readCommitted || errors.As(failure, new(*undoneError)) ||
+		errors.Is(failure, ErrTxMisuse) {
+		return failure
+	}
+	t.close()
+	if _, err := t.store.get(ctx, t.store.pool, t.call.scope, t.call.id.key); err != nil {
+		return failure
+	}
+	return &undoneError{failure}
 }
 
 // open begins the transaction, takes the lock and looks up the key in one round
@@ -124,7 +140,7 @@ func (t *turn) pause() { t.close() }
 
 // reopens: a snapshot that is older than the lock cannot show what the last
 // holder has written, so the handler must not run on it.
-func (t *turn) reopens(f finding) bool { return f.lock.Isolation != "read committed" }
+func (t *turn) reopens(f finding) bool { return f.lock.Isolation != readCommitted }
 
 func (t *turn) confirm(ctx context.Context) error {
 	b := &pgx.Batch{}

@@ -182,6 +182,12 @@ func gated(f *fixture) (open func()) {
 		BEGIN PERFORM pg_advisory_xact_lock_shared(hashtext(TG_TABLE_SCHEMA)); RETURN NULL; END $$;
 		CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON `+f.schema+`.effects
 		DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION `+f.schema+`.gate()`)
+	return shutGate(f)
+}
+
+// shutGate shuts the fixture's gate, which open opens.
+func shutGate(f *fixture) (open func()) {
+	f.t.Helper()
 	ctx := context.WithoutCancel(f.t.Context())
 	keeper, err := pgx.Connect(ctx, serverURL())
 	require.NoError(f.t, err)

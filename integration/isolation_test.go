@@ -77,14 +77,20 @@ func TestStrictBasics(t *testing.T) {
 	})
 }
 
+// A handler whose snapshot was taken in front of the lock may work in vain: see
+// TestStrictOutrun. DoPool's claim is another transaction's, and one handler runs.
 func TestStrictRace(t *testing.T) {
 	t.Parallel()
 	strictly(t, func(t *testing.T, level option) {
 		t.Helper()
 		for _, m := range []mode{modes[0], modes[2]} {
 			f := newFixture(t, level)
-			require.EqualValues(t, 1, race(t, m, 20, f, f.peer(level), f.peer(level)), m.name)
+			runs := race(t, m, 20, f, f.peer(level), f.peer(level))
+			if !m.atomic {
+				require.EqualValues(t, 1, runs)
+			}
 			require.Equal(t, 1, f.effects("k"))
+			require.Equal(t, 1, f.rows("k"))
 			f.idle()
 		}
 	})

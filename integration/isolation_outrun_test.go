@@ -1,0 +1,123 @@
+package integration
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/idemtx/idemtx/idemtx"
+)
+
+// slowToLock is one who comes to a key's lock when the gate is open, with a snapshot
+// from in front of the gate.
+func slowToLock(f *fixture) option {
+	f.t.Helper()
+	slow := newSchema(f.t)
+	exec(f.t, `CREATE FUNCTION `+slow+`.pg_try_advisory_xact_lock(key bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+		BEGIN
+			PERFORM pg_catalog.pg_advisory_xact_lock_shared(hashtext('`+f.schema+`'));
+			RETURN pg_catalog.pg_try_advisory_xact_lock(key);
+		END $$`)
+	return withSetting("search_path", slow+", pg_catalog")
+}
+
+// do calls Do in another goroutine.
+func (f *fixture) do(ctx context.Context, r idemtx.Request, fn work) *ongoing {
+	return launch(ctx, modes[0], f, r, fn)
+}
+
+// outrun are calls whose snapshot is out of date when they have the lock.
+var outrun = map[string]func(ctx context.Context, f *fixture) *ongoing{
+	"Do works": func(ctx context.Context, f *fixture) *ongoing {
+		return f.do(ctx, f.request("k"), effect(f, "k"))
+	},
+	"Do fails": func(ctx context.Context, f *fixture) *ongoing {
+		return f.do(ctx, f.request("k"), inVain(f, errors.New("there is no lamp left")))
+	},
+	"Do refuses": func(ctx context.Context, f *fixture) *ongoing {
+		return f.do(ctx, f.request("k"), inVain(f, idemtx.ErrRefused))
+	},
+	"DoBatch works": func(ctx context.Context, f *fixture) *ongoing {
+		return launchBatch(ctx, f, f.request("k"), f.ordering("k"))
+	},
+	"DoBatch fails": func(ctx context.Context, f *fixture) *ongoing {
+		return launchBatch(ctx, f, f.request("k"), f.ordering("k", f.making("k"), "SELECT 1/0"))
+	},
+	"DoBatch fails at the end": func(ctx context.Context, f *fixture) *ongoing {
+		b := &pgx.Batch{}
+		b.Queue(f.making("k"))
+		b.Queue("SELECT 1/0 AS number")
+		return launchBatch(ctx, f, f.request("k"), b)
+	},
+}
+
+// inVain does its work and fails.
+func inVain(f *fixture, failure error) work {
+	return func(ctx context.Context, db execer) (order, error) {
+		o, err := f.effect(ctx, db, "k")
+		return o, cmp.Or(err, failure)
+	}
+}
+
+// B:  BEGIN, snapshot ── held in front of the lock
+// A:  the whole of a request
+// B:  lock ✓, and A's reply is not to be seen: works in vain; replays A's.
+func TestStrictOutrun(t *testing.T) {
+	t.Parallel()
+	for name, begin := range outrun {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			strictly(t, func(t *testing.T, level option) {
+				t.Helper()
+				f := newFixture(t, level)
+				open := shutGate(f)
+				b := f.peer(level, slowToLock(f), withMaxAttempts(1))
+				second := begin(t.Context(), b)
+				f.blocked(1)
+				first, err := idemtx.Do(t.Context(), f.store, f.request("k"), f.handler("k"))
+				require.NoError(t, err)
+				open()
+				second.ends(t)
+				require.NoError(t, second.err)
+				require.True(t, second.reply.Replayed)
+				require.Equal(t, first.Value, second.reply.Value)
+				require.Equal(t, 2, f.runs())
+				requireOnce(f, "k", first)
+				b.idle()
+			})
+		})
+	}
+}
+
+// What fails by itself has failed, and another request is another request.
+func TestStrictOutrunByNoAnswer(t *testing.T) {
+	t.Parallel()
+	declined := errors.New("declined")
+	strictly(t, func(t *testing.T, level option) {
+		t.Helper()
+		f := newFixture(t, level)
+		open := shutGate(f)
+		b := f.peer(level, slowToLock(f))
+		second := b.do(t.Context(), b.other("k"), inVain(b, declined))
+		f.blocked(1)
+		_, err := idemtx.Do(t.Context(), f.store, f.request("k"), f.handler("k"))
+		require.NoError(t, err)
+		open()
+		second.ends(t)
+		require.ErrorIs(t, second.err, idemtx.ErrMismatch)
+
+		runs := 0
+		_, err = idemtx.Do(t.Context(), b.store, b.request("another"), func(ctx context.Context, tx pgx.Tx) (order, error) {
+			runs++
+			return inVain(b, declined)(ctx, tx)
+		})
+		require.Equal(t, declined.Error(), firstLine(err))
+		require.ErrorIs(t, err, declined)
+		require.Equal(t, 1, runs)
+		b.idle()
+	})
+}
