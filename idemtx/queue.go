@@ -89,6 +89,9 @@ func (p *place) await(ctx context.Context, c *call) (*row, error) {
 	case <-inFlight:
 		return nil, p.refuse(c)
 	case <-timeout.C:
+		if isClosed(inFlight) { // at the same time
+			return nil, p.refuse(c)
+		}
 		p.quit()
 		return nil, &InFlightError{RetryAfter: retryAfter}
 	case <-ctx.Done():

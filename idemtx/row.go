@@ -26,13 +26,11 @@ type row struct {
 
 // lockState is the answer to lock.sql.
 type lockState struct {
-	Held        bool
-	BegunAt     time.Time
-	LockTimeout string
-	Isolation   string // readCommitted, or one whose snapshot is older than the lock
+	Held          bool
+	BegunAt       time.Time
+	LockTimeout   string
+	SnapshotLasts bool // as long as the transaction, and is older than the lock
 }
-
-const readCommitted = "read committed"
 
 // written is what the server made of a reply's times.
 type written struct {
@@ -78,7 +76,7 @@ func scanRow(answer pgx.Row) (*row, error) {
 }
 
 func (l *lockState) scan(answer pgx.Row) error {
-	return answer.Scan(&l.Held, &l.BegunAt, &l.LockTimeout, &l.Isolation)
+	return answer.Scan(&l.Held, &l.BegunAt, &l.LockTimeout, &l.SnapshotLasts)
 }
 
 func (w *written) scan(answer pgx.Row) error { return answer.Scan(&w.CreatedAt, &w.ExpiresAt) }

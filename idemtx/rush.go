@@ -12,6 +12,7 @@ import (
 
 // sent is what became of a pipeline.
 type sent struct {
+	lasts  bool // the snapshot does, from in front of the lock
 	found  *row // under the key, in front of the work
 	began  bool // the work, with the key free and locked
 	ended  bool // the transaction was, by a statement of the work
@@ -60,7 +61,10 @@ func (t *turn) send(ctx context.Context, p *pipeline) (result, error) {
 
 // readSent reads the results of a pipeline whose work is n statements.
 func readSent(br pgx.BatchResults, n int) (s sent) {
-	if s.err = skip(br, 2); s.err == nil {
+	if s.err = skip(br, 1); s.err == nil {
+		s.err = br.QueryRow().Scan(nil, &s.lasts)
+	}
+	if s.err == nil {
 		s.found, s.err = scanRow(br.QueryRow())
 	}
 	if s.err == nil {
@@ -82,6 +86,7 @@ func readSent(br pgx.BatchResults, n int) (s sent) {
 
 // became tells what a pipeline that was sent has come to.
 func (t *turn) became(ctx context.Context, p *pipeline, s sent, began time.Time) (result, error) {
+	t.found.lock.SnapshotLasts = s.lasts
 	if t.ran = s.began; t.ran {
 		t.call.runs++
 	}
@@ -98,7 +103,7 @@ func (t *turn) became(ctx context.Context, p *pipeline, s sent, began time.Time)
 		return t.stopped(s.found)
 	default:
 		r, err := t.failed(s)
-		return r, t.orOutrun(ctx, err) // of its isolation nothing is known
+		return r, t.orOutrun(ctx, err)
 	}
 	if !t.ran {
 		t.call.runs++ // it may have

@@ -102,12 +102,11 @@ func (t *turn) attempt(ctx context.Context, fn handler) (result, error) {
 }
 
 // orOutrun has the next attempt answer when the work has failed on a snapshot that
-// does not show another call's answer. Under levels whose snapshot lasts, it is taken
-// in front of the lock, and what is committed between the two may be what the work has
-// failed for. Work that has not failed is undone there when its reply finds the row.
+// does not show another call's answer. One that lasts is taken in front of the lock,
+// and what is committed between the two may be what the work has failed for. Work that
+// has not failed is undone there when its reply finds the row.
 func (t *turn) orOutrun(ctx context.Context, failure error) error {
-	if failure == nil || t.found.lock.Isolation == readCommitted || errors.As(failure, new(*undoneError)) ||
-		errors.Is(failure, ErrTxMisuse) {
+	if failure == nil || !t.found.lock.SnapshotLasts || errors.As(failure, new(*undoneError)) || errors.Is(failure, ErrTxMisuse) {
 		return failure
 	}
 	t.close()
@@ -140,7 +139,7 @@ func (t *turn) pause() { t.close() }
 
 // reopens: a snapshot that is older than the lock cannot show what the last
 // holder has written, so the handler must not run on it.
-func (t *turn) reopens(f finding) bool { return f.lock.Isolation != readCommitted }
+func (t *turn) reopens(f finding) bool { return f.lock.SnapshotLasts }
 
 func (t *turn) confirm(ctx context.Context) error {
 	b := &pgx.Batch{}

@@ -4,4 +4,5 @@ SELECT CASE WHEN CASE WHEN pg_try_advisory_xact_lock_shared($2::bigint)
 			THEN pg_try_advisory_xact_lock($1::bigint) ELSE false END
 		-- It ends with the transaction, by which batch_store.sql knows this one.
 		THEN set_config('idemtx.batch', 'true', true)
-		ELSE 'idemtx: another request has the key' END::boolean
+		ELSE 'idemtx: another request has the key' END::boolean,
+	current_setting('transaction_isolation') IN ('repeatable read', 'serializable') AS snapshot_lasts

@@ -8,4 +8,5 @@ SELECT CASE WHEN pg_try_advisory_xact_lock_shared($2::bigint)
 	-- Tells this transaction from the one that a handler might put in its place.
 	transaction_timestamp() AS begun_at,
 	current_setting('lock_timeout') AS lock_timeout,
-	current_setting('transaction_isolation') AS isolation
+	-- Then this statement's snapshot, which is older than the lock, is that of all.
+	current_setting('transaction_isolation') IN ('repeatable read', 'serializable') AS snapshot_lasts
