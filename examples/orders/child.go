@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -47,7 +48,11 @@ func runChild(stdin io.Reader, stdout io.Writer) error {
 	if err := lines.Decode(&config); err != nil {
 		return fmt.Errorf("child: %w", err)
 	}
-	pool, store, ledger, err := connect(context.Background(), config.DatabaseURL, config.Schema)
+	var lease time.Duration
+	if config.Crash != noCrash {
+		lease = time.Second // so long is a key of pool mode blocked by the crash
+	}
+	pool, store, ledger, err := connect(context.Background(), config.DatabaseURL, config.Schema, lease)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func openDatabase(ctx context.Context) (*database, error) {
 		return nil, err
 	}
 	db := &database{server: server, schema: "idemtx_orders_example_" + strings.ToLower(rand.Text()[:8])}
-	if db.pool, db.store, db.ledger, err = connect(ctx, server.URL, db.schema); err != nil {
+	if db.pool, db.store, db.ledger, err = connect(ctx, server.URL, db.schema, 0); err != nil {
 		server.Close()
 		return nil, err
 	}
@@ -53,15 +53,16 @@ func openDatabase(ctx context.Context) (*database, error) {
 	return db, nil
 }
 
-// connect returns what works in a schema, and makes nothing there.
-func connect(ctx context.Context, url, schema string) (*pgxpool.Pool, *idemtx.Store, ledger, error) {
+// connect returns what works in a schema, and makes nothing there. A lease of 0 is the
+// usual one.
+func connect(ctx context.Context, url, schema string, lease time.Duration) (*pgxpool.Pool, *idemtx.Store, ledger, error) {
 	pool, err := pgxpool.New(ctx, url)
 	if err != nil {
 		return nil, nil, ledger{}, err
 	}
 	store, err := idemtx.New(pool, idemtx.Config{
 		Schema: schema,
-		Lease:  time.Second, // only for the demo's pool mode: so long is a key blocked by a crash
+		Lease:  lease,
 		Logger: slog.Default(),
 	})
 	if err != nil {

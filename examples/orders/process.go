@@ -22,8 +22,8 @@ type process struct {
 }
 
 // patience is how long the end of a process may take, which is a matter of
-// milliseconds.
-const patience = 5 * time.Second
+// milliseconds, or of seconds on a machine that has much else to do.
+const patience = time.Minute
 
 // startProcess returns when the process accepts requests. It ends with ctx, and
 // with this process whatever becomes of that.

@@ -124,7 +124,7 @@ func (s *Server) took(passed []string) string {
 
 // ping makes sure that the server answers to URL, and learns its version.
 func (s *Server) ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.URL)
 	if err != nil {

@@ -102,7 +102,7 @@ func TestStandby(t *testing.T) {
 	primary := New(t, "max_connections=120")
 	primary.Synchronous("second")
 	standby := primary.Standby("second")
-	require.Equal(t, "sync", ask[string](primary, "SELECT sync_state FROM pg_stat_replication"))
+	primary.await("the standby is synchronous", func() bool { return ask[string](primary, "SELECT sync_state FROM pg_stat_replication") == "sync" })
 	execute(t, primary.URL(), "CREATE TABLE notes (number int)")
 
 	// A commit waits while the standby is frozen, and no longer.
@@ -128,6 +128,7 @@ func TestStandby(t *testing.T) {
 	standby.Thaw()
 	standby.Kill()
 	standby.Start()
+	standby.await("the standby has the table", func() bool { return ask[bool](standby, "SELECT to_regclass('notes') IS NOT NULL") })
 	standby.await("the standby has caught up", func() bool { return ask[int](standby, "SELECT count(*) FROM notes") == 2 })
 }
 
