@@ -121,5 +121,5 @@ func TestTransportEndsWithTheErrorOfGetBody(t *testing.T) {
 	_, err := trip(quick(w), r)
 	require.Equal(t, gone, err)
 	require.Len(t, w.attempts, 1)
-	require.True(t, w.responses[0].closed)
+	require.True(t, w.responses[0].closed.Load())
 }

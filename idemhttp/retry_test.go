@@ -154,7 +154,7 @@ func TestTransportReturnsTheLastAsItIs(t *testing.T) {
 	got, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	require.Equal(t, "the response", string(got))
-	require.False(t, w.responses[2].closed)
+	require.False(t, w.responses[2].closed.Load())
 
 	last := errors.New("last")
 	w = &wire{outcomes: []outcome{{err: io.EOF}, {status: 503}, {err: io.EOF}, {err: io.EOF}, {err: last}}}
@@ -178,7 +178,7 @@ func TestTransportFreesWhatItDoesNotReturn(t *testing.T) {
 	w := answers(503, 201)
 	_, err := trip(quick(w), order(t))
 	require.NoError(t, err)
-	require.True(t, w.responses[0].closed)
+	require.True(t, w.responses[0].closed.Load())
 	require.Equal(t, len("the response"), w.responses[0].read)
 
 	for _, length := range []int64{-1, 1 << 40} {
@@ -191,7 +191,7 @@ func TestTransportFreesWhatItDoesNotReturn(t *testing.T) {
 			return &http.Response{StatusCode: 201, Body: http.NoBody}, nil
 		})), order(t))
 		require.NoError(t, err)
-		require.True(t, endless.closed)
+		require.True(t, endless.closed.Load())
 		if length < 0 {
 			require.LessOrEqual(t, endless.read, 64<<10)
 		} else {

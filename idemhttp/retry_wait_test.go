@@ -226,7 +226,7 @@ func TestTransportStopsWaitingWhenTheContextEnds(t *testing.T) {
 				ended <- err
 			}()
 			synctest.Wait()
-			require.True(t, w.responses[0].closed, "the connection is free while it waits")
+			require.True(t, w.responses[0].closed.Load(), "the connection is free while it waits")
 			start := time.Now()
 			cancel(given)
 			require.ErrorIs(t, <-ended, want)

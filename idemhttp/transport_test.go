@@ -125,7 +125,7 @@ func TestTransportSendsNoBadKey(t *testing.T) {
 		require.ErrorContains(t, err, test.rule)
 		require.NotContains(t, err.Error(), "secret")
 		require.Empty(t, w.attempts)
-		require.True(t, sent.closed)
+		require.True(t, sent.closed.Load())
 
 		r.Body = nil
 		_, err = trip(&idemhttp.Transport{Base: w, Raw: test.raw, NewKey: func() string { return test.key }}, r)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,7 +44,7 @@ type attempt struct {
 type body struct {
 	io.Reader
 	read   int
-	closed bool
+	closed atomic.Bool // what is left of it is read, and it is closed, by another goroutine
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -52,7 +53,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *body) Close() error { b.closed = true; return nil }
+func (b *body) Close() error { b.closed.Store(true); return nil }
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()

@@ -73,6 +73,7 @@ func TestBatchAnswerThatIsLate(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		call := launchBatch(ctx, f, f.request("k"), f.ordering("k"))
 		<-d.met
+		require.Eventually(t, func() bool { return f.rows("k") == 1 }, patience, tick)
 		cancel()
 		if gone {
 			call.ends(t)

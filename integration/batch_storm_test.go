@@ -62,7 +62,7 @@ func TestBatchStorm(t *testing.T) {
 // Hundreds of keys at once on few connections: none is waited for for ever.
 func TestBatchStormOfKeys(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, withMaxConns(4))
+	f := newFixture(t, withMaxConns(4), withMaxWait(5*time.Minute))
 	var wg sync.WaitGroup
 	for i := range 300 {
 		key := string(rune('a'+i%10)) + string(rune('a'+i/30))

@@ -11,8 +11,7 @@ import (
 // A:     save ──▶ is on its way, the network dies
 // A:     saves again, and returns the reply
 // save:  arrives, and changes nothing: that reply has been told, with its times.
-func TestSaveThatArrivesAfterItsRepetition(t *testing.T) {
-	t.Parallel()
+func TestSaveThatArrivesAfterItsRepetition(t *testing.T) { //nolint:paralleltest // a save has two seconds
 	wire := newProxy(t)
 	f := newFixture(t, through(wire))
 	judge, d := delay(t, saves)

@@ -143,6 +143,7 @@ func TestAnswerToCommitThatIsLate(t *testing.T) {
 		fn, runs := counting(f, "k")
 		call := launchDo(ctx, f, fn)
 		<-d.met
+		require.Eventually(t, func() bool { return f.rows("k") == 1 }, patience, tick)
 		cancel()
 		if gone {
 			call.ends(t)

@@ -203,8 +203,8 @@ func shutGate(f *fixture) (open func()) {
 // endAtTheGate terminates the backend whose COMMIT is there.
 func endAtTheGate(f *fixture) {
 	f.t.Helper()
-	require.Equal(f.t, 1, ask[int](f.t, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-		WHERE application_name = $1 AND wait_event_type = 'Lock' AND query = 'commit'`, f.schema))
+	require.Equal(f.t, 1, ask[int](f.t, `SELECT count(pg_terminate_backend(pid)) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+		WHERE l.locktype = 'advisory' AND NOT l.granted AND a.application_name = $1 AND a.query = 'commit'`, f.schema))
 }
 
 // Do:      ... COMMIT ──▶ the old backend is at it

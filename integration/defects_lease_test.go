@@ -107,11 +107,13 @@ func TestDefectStaleSaveReplacesAReply(t *testing.T) {
 // A lease that ends before the handler does lets another one run beside it.
 func TestDefectLeaseShorterThanHandler(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, withConfig(func(c *idemtx.Config) { c.Lease = time.Second }))
+	f := newFixture(t, withConfig(func(c *idemtx.Config) { c.Lease = 4 * time.Second }))
 	p := start(t, pooled, f, "k")
 	for range 2 {
 		until := ask[time.Time](t, "SELECT lease_until FROM "+f.table())
-		require.Eventually(t, func() bool { return now(t).After(until) }, time.Minute, 10*time.Millisecond)
+		require.Eventually(t, func() bool {
+			return ask[bool](t, "SELECT clock_timestamp() > $1 AND lease_until > clock_timestamp() FROM "+f.table(), until)
+		}, time.Minute, 10*time.Millisecond)
 		_, err := pooled.do(t.Context(), f.peer(withConfig(refusing)), f.request("k"), mustNotRun(t))
 		require.ErrorIs(t, err, idemtx.ErrInFlight)
 	}

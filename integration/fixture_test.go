@@ -90,7 +90,7 @@ func (f *fixture) idle() {
 // another process would have.
 func (f *fixture) open(options ...option) (*pgxpool.Pool, *idemtx.Store) {
 	f.t.Helper()
-	config := idemtx.Config{Schema: f.schema}
+	config := idemtx.Config{Schema: f.schema, MaxWait: patience}
 	pool := newPool(f.t, func(p *pgxpool.Config) {
 		p.ConnConfig.RuntimeParams["application_name"] = f.schema
 		for _, change := range options {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -85,6 +86,7 @@ func TestTransportWaitsForTheFirst(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, withConfig(refusing))
 	working, refused := make(chan struct{}), make(chan struct{})
+	refuse := sync.OnceFunc(func() { close(refused) })
 	s := f.serveInside(idemhttp.Config{}, func(w http.ResponseWriter, r *http.Request) {
 		if err := f.insert(r, "flight"); err != nil {
 			panic(err)
@@ -97,7 +99,7 @@ func TestTransportWaitsForTheFirst(t *testing.T) {
 			next.ServeHTTP(&statusSeen{w, func(status int) {
 				if status == http.StatusConflict {
 					assert.Equal(t, "1", w.Header().Get("Retry-After"))
-					close(refused)
+					refuse()
 				}
 			}}, r)
 		})

@@ -185,7 +185,15 @@ func TestOvertakenAtTheCommitWithoutALock(t *testing.T) {
 			var a, b idemtx.Reply[order]
 			var errA, errB error
 			var wg sync.WaitGroup
-			wg.Go(func() { a, errA = idemtx.Do(t.Context(), f.store, f.request("k"), f.handler("k")) })
+			runs := 0
+			wg.Go(func() {
+				a, errA = idemtx.Do(t.Context(), f.store, f.request("k"), func(ctx context.Context, tx pgx.Tx) (order, error) {
+					if runs++; runs > 1 {
+						f.blocked(1) // B has gone first
+					}
+					return f.effect(ctx, tx, "k")
+				})
+			})
 			f.blocked(1)
 			wg.Go(func() { b, errB = idemtx.Do(t.Context(), other.store, other.request("k"), other.handler("k")) })
 			f.waitsForRow()

@@ -109,7 +109,7 @@ var failing = map[string]func(t *testing.T, f *fixture, tx pgx.Tx) error{
 	"a statement timeout in the wait": func(t *testing.T, f *fixture, tx pgx.Tx) error {
 		t.Helper()
 		defer inFlight(t, modes[0], f.peer(), "k")(errors.New("failed"))
-		_, err := tx.Exec(t.Context(), "SET LOCAL statement_timeout = '10ms'")
+		_, err := tx.Exec(t.Context(), "SET LOCAL statement_timeout = '1s'")
 		require.NoError(t, err)
 		return call(t, f, tx, f.request("k"), nil)
 	},
@@ -162,7 +162,7 @@ func TestCallersTransactionSurvivesEveryError(t *testing.T) {
 			for _, served := range []bool{false, true} {
 				t.Run(name+" "+mode, func(t *testing.T) {
 					t.Parallel()
-					f := newFixture(t, withExecMode(exec), withMaxWait(50*time.Millisecond))
+					f := newFixture(t, withExecMode(exec), withMaxWait(2*time.Second))
 					if served { // the store has answered before
 						_, err := modes[1].do(t.Context(), f, f.request("earlier"), effect(f, "earlier"))
 						require.NoError(t, err)

@@ -241,7 +241,7 @@ func TestSerializationFailureOfTheHandlerInDoTx(t *testing.T) {
 // runs again.
 func TestSerializationFailureBetweenKeys(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, withTxOptions(pgx.TxOptions{IsoLevel: pgx.Serializable}))
+	f := newFixture(t, withTxOptions(pgx.TxOptions{IsoLevel: pgx.Serializable}), withMaxAttempts(100))
 	var meet sync.WaitGroup
 	meet.Add(2)
 	var runs atomic.Int64
@@ -266,6 +266,7 @@ func TestSerializationFailureBetweenKeys(t *testing.T) {
 		counts[c.reply.Value.Number] = true
 	}
 	require.Equal(t, map[int64]bool{0: true, 1: true}, counts, "one has seen the other")
-	require.EqualValues(t, 3, runs.Load())
+	// More, when it begins anew before the other's COMMIT is over.
+	require.GreaterOrEqual(t, runs.Load(), int64(3))
 	f.idle()
 }

@@ -13,7 +13,7 @@ import (
 func TestLeaseHandlerOutlivesTwoFailedRenewals(t *testing.T) {
 	t.Parallel()
 	wire := newProxy(t)
-	f := newFixture(t, through(wire), withLease(6*time.Second))
+	f := newFixture(t, through(wire), withLease(12*time.Second))
 	var sent atomic.Int64
 	held := make(chan bool, 1)
 	wire.meet(func(trip *trip) fate {

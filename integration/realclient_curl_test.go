@@ -174,7 +174,7 @@ func (t ordersTest) curlExpects() {
 		"two keys":       {http.StatusBadRequest, []string{asDemo, "Idempotency-Key: a", "Idempotency-Key: b"}},
 		"nobody's":       {http.StatusUnauthorized, []string{"Idempotency-Key: key"}},
 	} {
-		args := []string{"--data-binary", "@" + long, s.url + "/orders"}
+		args := []string{"--expect100-timeout", "60", "--data-binary", "@" + long, s.url + "/orders"}
 		for _, header := range refused.header {
 			args = append(args, "--header", header)
 		}

@@ -125,7 +125,7 @@ func TestCallWithinAHandlerForItsOwnKey(t *testing.T) {
 // A:  waits for B, for as long as if it had come a moment ago.
 func TestMaxWaitBeginsAnewWithEachAttempt(t *testing.T) {
 	t.Parallel()
-	const wait = 1500 * time.Millisecond
+	const wait = 4 * time.Second
 	f := newFixture(t, withMaxWait(wait))
 	b := f.peer(withMaxWait(patience))
 	running, end := make(chan struct{}), make(chan struct{})

@@ -102,7 +102,7 @@ var fatal = map[string]func(f *fixture) string{
 				PERFORM pg_sleep(600); RETURN NEW;
 			END $$;
 			CREATE TRIGGER slow BEFORE INSERT ON `+f.table()+` FOR EACH ROW EXECUTE FUNCTION `+f.schema+`.slow()`)
-		return "SET LOCAL statement_timeout = '200ms'"
+		return "SET LOCAL statement_timeout = '2s'"
 	},
 }
 

@@ -191,13 +191,13 @@ func TestStrayStatementIsCutOff(t *testing.T) {
 func TestHTTPTimeoutHandlerInside(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, withMaxConns(1))
+	type given struct{}
 	slow := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		for {
-			_, err := idemhttp.Tx(r.Context()).Exec(r.Context(), "SELECT pg_sleep(0.001)")
-			if err != nil {
-				return
-			}
+		var err error
+		for err == nil {
+			_, err = idemhttp.Tx(r.Context()).Exec(r.Context(), "SELECT pg_sleep(0.001)")
 		}
+		<-r.Context().Value(given{}).(chan struct{}) // up: it is not to have ended in time
 	})
 	limited := http.TimeoutHandler(slow, 5*time.Millisecond, "too slow")
 	s := f.serve(idemhttp.Config{}, func(w http.ResponseWriter, r *http.Request) {
@@ -205,7 +205,9 @@ func TestHTTPTimeoutHandlerInside(t *testing.T) {
 			assert.NoError(t, f.insert(r, "timeout"))
 			return
 		}
-		limited.ServeHTTP(w, r)
+		up := make(chan struct{})
+		defer close(up)
+		limited.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), given{}, up)))
 	})
 	for range 30 {
 		r := s.post("timeout", "{}")

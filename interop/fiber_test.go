@@ -202,7 +202,7 @@ func TestFiberStreamsOfOtherMethodsFlow(t *testing.T) {
 			_ = w.Flush()
 			select {
 			case <-heard:
-			case <-time.After(10 * time.Second): // where it is held back, nothing is heard before its end
+			case <-time.After(time.Minute): // where it is held back, nothing is heard before its end
 			}
 			ended.Store(true)
 		})

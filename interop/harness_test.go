@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -51,7 +52,7 @@ func newFixture(t *testing.T) *fixture {
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	f.store, err = idemtx.New(pool, idemtx.Config{Schema: f.schema})
+	f.store, err = idemtx.New(pool, idemtx.Config{Schema: f.schema, MaxWait: time.Minute})
 	require.NoError(t, err)
 	require.NoError(t, f.store.CreateSchema(t.Context()))
 	return f

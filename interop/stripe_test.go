@@ -208,9 +208,10 @@ func TestStripeLockTimeout(t *testing.T) {
 		}
 	}
 	p := newPayments(t, policy)
+	first := make(chan error, 1)
 	go func() {
 		_, err := p.pay("lock", 1000, "pm_card_visa")
-		assert.NoError(t, err)
+		first <- err
 	}()
 	<-p.began
 	paid := make(chan *stripe.PaymentIntent, 1)
@@ -221,6 +222,7 @@ func TestStripeLockTimeout(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return p.requests.Load() > 3 }, time.Minute, time.Millisecond)
 	p.release()
+	require.NoError(t, <-first)
 	requireReplay(t, (<-paid).LastResponse)
 	require.EqualValues(t, 1, p.runs.Load())
 	require.Equal(t, 1, p.effects())

@@ -137,6 +137,7 @@ func (e errand) run(next <-chan struct{}) error {
 	}}
 	config := poolConfig(e.URL, e.Key)
 	pgwire.Inject(&config.ConnConfig.Config, g.judge)
+	neverCancels(config.ConnConfig)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return err

@@ -63,7 +63,7 @@ func poolConfig(url, name string) *pgxpool.Config {
 // storeConfig has a patience that no row comes to the end of, where something
 // waits for what the test holds.
 func storeConfig(schema string, w way) idemtx.Config {
-	config := idemtx.Config{Schema: schema, MaxWait: 10 * patience}
+	config := idemtx.Config{Schema: schema, MaxWait: 10 * patience, Lease: time.Hour} // which is renewed after a quarter
 	if w.lease {
 		config.Lease = time.Second // the shortest
 	}
@@ -106,15 +106,20 @@ const waiting = "FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE applicati
 // held waits until a backend of the call waits at the gate, and returns it.
 func (x *trial) held(t *testing.T) (backend uint32) {
 	t.Helper()
-	x.host.until(t, x.name(), "SELECT EXISTS (SELECT "+waiting+")", x.key)
-	return uint32(ask[int64](t, x.host, "SELECT min(pid) "+waiting, x.key))
+	until(t, x.name(), func() bool {
+		backend = uint32(ask[int64](t, x.host, "SELECT coalesce(min(pid), 0) "+waiting, x.key))
+		return backend != 0
+	})
+	return backend
 }
 
 // quiet waits until no backend is at anything that was sent by the call.
 func (x *trial) quiet(t *testing.T) {
 	t.Helper()
-	x.host.until(t, x.name(), `SELECT NOT EXISTS (SELECT FROM pg_stat_activity
-		WHERE application_name = $1 AND (state IS DISTINCT FROM 'idle' OR $2))`, x.key, x.death == process)
+	until(t, x.name(), func() bool {
+		return ask[bool](t, x.host, `SELECT NOT EXISTS (SELECT FROM pg_stat_activity
+			WHERE application_name = $1 AND (state IS DISTINCT FROM 'idle' OR $2))`, x.key, x.death == process)
+	})
 }
 
 func (h *host) terminate(t *testing.T, backend uint32) {
@@ -123,11 +128,11 @@ func (h *host) terminate(t *testing.T, backend uint32) {
 }
 
 // until waits for what comes true.
-func (h *host) until(t *testing.T, what, sql string, args ...any) {
+func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	began := time.Now()
-	for pause := shortest; !ask[bool](t, h, sql, args...); pause = longer(pause) {
-		require.Less(t, time.Since(began), patience, "in vain: %s: %s %v", what, sql, args)
+	for pause := shortest; !done(); pause = longer(pause) {
+		require.Less(t, time.Since(began), patience, "in vain: %s", what)
 		<-time.After(pause)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"sync"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // outage is a time in which a server is down. A client hears nothing of it until
@@ -17,10 +19,13 @@ type outage struct {
 	conns []net.Conn
 }
 
+// begin may be called again before the end.
 func (o *outage) begin() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.ended = make(chan struct{})
+	if o.ended == nil {
+		o.ended = make(chan struct{})
+	}
 }
 
 func (o *outage) end() { close(o.ended) }
@@ -87,4 +92,16 @@ func (n *network) Write(b []byte) (int, error) {
 		return len(b), n.Close()
 	}
 	return n.Conn.Write(b)
+}
+
+// neverCancels loses a client's requests to cancel a statement, and nothing else.
+func neverCancels(config *pgx.ConnConfig) {
+	never, dial := new(outage), config.DialFunc
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return never.over(conn), nil
+	}
 }

@@ -27,5 +27,7 @@ func newPair(t *testing.T) *pair {
 func (p *pair) caughtUp() {
 	p.t.Helper()
 	end := ask[string](p.t, p.host, "SELECT pg_current_wal_flush_lsn()::text")
-	p.host.until(p.t, "the standby has it", "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE flush_lsn >= $1::pg_lsn)", end)
+	until(p.t, "the standby has it", func() bool {
+		return ask[bool](p.t, p.host, "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE flush_lsn >= $1::pg_lsn)", end)
+	})
 }

@@ -116,6 +116,9 @@ func (x *trial) arrive(t *testing.T) {
 			x.caller.goOn(x.fate())
 		}
 		x.backend = x.held(t)
+		if x.haste() == hurried && x.death >= serverBack {
+			x.outage.begin() // its seconds do not run out before the others are where they belong
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ func (p *pair) client(url string, options ...func(*pgxpool.Config)) *client {
 	pool, err := pgxpool.NewWithConfig(p.t.Context(), config)
 	require.NoError(p.t, err)
 	p.t.Cleanup(pool.Close)
-	store, err := idemtx.New(pool, idemtx.Config{Lease: time.Second})
+	store, err := idemtx.New(pool, idemtx.Config{Lease: 4 * time.Second})
 	require.NoError(p.t, err)
 	return &client{p, pool, store}
 }

@@ -31,6 +31,7 @@ type task struct {
 	MaxConns int32
 	Callers  map[idemtx.Mode]int // of the hot key; half of those of Do and DoPool refuse to wait
 	Pages    int                 // requests to the hot page; a tenth of them refuse to wait
+	Holds    int                 // how many of the two keys its handlers have
 	Cold     int                 // of each way in
 }
 
@@ -115,8 +116,8 @@ func (s *storm) reported() report {
 }
 
 // begin sends the callers of the hot keys, and returns when all are under way, the
-// first of them with a connection, and those that refuse to wait have been refused,
-// but those that may have a key.
+// first of them with a connection, the handlers run that are to hold a key, and those
+// that refuse to wait have been refused, but those that may have a key.
 func (s *storm) begin(ctx context.Context) {
 	refusing := 0
 	page := func(w http.ResponseWriter, r *http.Request) {
@@ -147,7 +148,7 @@ func (s *storm) begin(ctx context.Context) {
 	all := s.Callers[idemtx.ModeDo] + s.Callers[idemtx.ModeDoPool] + s.Pages + min(s.Callers[idemtx.ModeDoTx], int(s.MaxConns))
 	for ctx.Err() == nil {
 		r := s.reported()
-		if s.usage.Begun() >= all && r.Hot.Taken > 0 && r.InFlight >= refusing-2 {
+		if s.usage.Begun() >= all && r.Hot.Taken > 0 && r.Ran >= s.Holds && r.InFlight >= refusing-2 {
 			return
 		}
 		<-time.After(tick)
@@ -195,27 +196,24 @@ func (s *storm) held(ctx context.Context) {
 	}
 }
 
-// cold makes calls of other keys and waits until they have ended.
+// cold makes calls of other keys, one after another: a save of DoPool has two seconds,
+// which are not to be spent on waiting for each other's connections.
 func (s *storm) cold(ctx context.Context) {
-	var calls sync.WaitGroup
 	for i := range s.Cold {
 		for _, m := range modes {
-			calls.Go(func() {
-				key := fmt.Sprint("cold ", s.Application, m.name, i)
-				_, err := m.do(ctx, s.process, request(key), func(ctx context.Context, db querier) (order, error) {
-					return effect(ctx, db, s.Schema, key)
-				})
-				if err != nil {
-					s.failed(err)
-					return
-				}
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				s.r.Cold++
+			key := fmt.Sprint("cold ", s.Application, m.name, i)
+			_, err := m.do(ctx, s.process, request(key), func(ctx context.Context, db querier) (order, error) {
+				return effect(ctx, db, s.Schema, key)
 			})
+			if err != nil {
+				s.failed(err)
+				return
+			}
+			s.mu.Lock()
+			s.r.Cold++
+			s.mu.Unlock()
 		}
 	}
-	calls.Wait()
 }
 
 func (s *storm) runs() {

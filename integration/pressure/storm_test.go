@@ -89,8 +89,8 @@ const (
 // storms begin with a child whose handlers have the hot keys, by one way in or the
 // other.
 var storms = map[string]task{
-	"Do":     {MaxConns: 3, Callers: map[idemtx.Mode]int{idemtx.ModeDo: hundreds}, Pages: hundreds, Cold: cold},
-	"DoPool": {MaxConns: 3, Callers: map[idemtx.Mode]int{idemtx.ModeDoPool: hundreds}, Pages: hundreds, Cold: cold},
+	"Do":     {MaxConns: 3, Callers: map[idemtx.Mode]int{idemtx.ModeDo: hundreds}, Pages: hundreds, Holds: 2, Cold: cold},
+	"DoPool": {MaxConns: 3, Callers: map[idemtx.Mode]int{idemtx.ModeDoPool: hundreds}, Pages: hundreds, Holds: 2, Cold: cold},
 }
 
 // The others have fewer connections than hot keys and cold ones need, just enough,
