@@ -276,6 +276,22 @@ func TestARunningHandlerRefuses(t *testing.T) {
 	}
 }
 
+// Whose patience has ended hears why all the same.
+func TestRefuseAtTheEndOfItsPatience(t *testing.T) {
+	t.Parallel()
+	var q queue
+	first := hasTurn(t, &q)
+	first.runs(Fingerprint{1})
+	for range 100 { // select draws lots
+		other := refusing(Fingerprint{2})
+		other.deadline = time.Now()
+		_, err := q.join(oneKey).await(t.Context(), other)
+		require.ErrorIs(t, err, ErrMismatch)
+	}
+	first.leave(nil)
+	requireEmpty(t, &q)
+}
+
 func TestALookupRefusesNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
