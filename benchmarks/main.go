@@ -70,7 +70,7 @@ func parse(arguments []string) (options, error) {
 	flags.IntVar(&o.conns, "conns", 16, "how many connections the pool of each contender has")
 	flags.BoolVar(&o.quick, "quick", false, "see in a few seconds that everything works; the figures say nothing")
 	flags.IntVar(&o.shrink, "shrink", 1, "make the tables so many times smaller, for a weak machine")
-	flags.IntVar(&o.bloat, "bloat", 0, "tell the table's size over so many first requests, such as 10000000, which takes hours")
+	flags.IntVar(&o.bloat, "bloat", 0, "tell the table's size over so many first requests, such as 10000000, which takes 77 minutes at 2,150 a second")
 	flags.StringVar(&o.out, "out", "", "write the report to this file, too, and the picture beside it")
 	flags.StringVar(&o.data, "data", os.TempDir(), "make the server's data in this folder, which its user can write")
 	flags.StringVar(&o.url, "url", "", "use this server, as a superuser, and start none")
