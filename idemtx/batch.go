@@ -31,7 +31,8 @@ import (
 // or goes on as Do would. A statement that fails, or no row ([pgx.ErrNoRows]) or more
 // than one ([pgx.ErrTooManyRows]) from the last one, undoes the work and forgets the
 // key. To find out why the last statement has failed, the work is done and undone once
-// more. There is no handler that could return [ErrRefused].
+// more. Where the work could not see that the key had been answered, the answer is
+// returned instead, as in Do. There is no handler that could return [ErrRefused].
 //
 // What Do finds out before COMMIT and DoBatch cannot: a reply that does not decode into
 // T is stored, as the error says, and each retry gets the same error. A caller with

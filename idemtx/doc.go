@@ -79,11 +79,12 @@
 // and runs the handler again after 40001. [DoTx] returns 40001 to its caller,
 // whose transaction it is.
 //
-// At these levels the snapshot is older than the lock. A handler that gets the lock
-// when another has just let go of it works without seeing what that one did, and in
-// vain: whatever it comes to, short of a panic, its work is undone and the other's
-// reply is the answer. In [DoTx], where the snapshot is the caller's, its reply comes
-// to 40001 and its error is returned as it is.
+// At these levels the snapshot is older than the lock, and does not show what another
+// call has committed between the two. Work that has not seen it is undone, and the
+// other's reply is the answer, in place of a reply or an error of its own; a panic, an
+// [ErrTxMisuse] and the end of its context stay what they are. In [DoTx], where the
+// snapshot is the caller's, such a reply becomes 40001, and an error is returned as it
+// is.
 //
 // Under SERIALIZABLE requests with different keys conflict, too: looking for a key
 // that is not there reads a page of the index, or the whole of a table that is

@@ -89,7 +89,7 @@ func (p *place) await(ctx context.Context, c *call) (*row, error) {
 	case <-inFlight:
 		return nil, p.refuse(c)
 	case <-timeout.C:
-		if isClosed(inFlight) { // at the same time
+		if isClosed(inFlight) { // both were ready, and select draws lots
 			return nil, p.refuse(c)
 		}
 		p.quit()

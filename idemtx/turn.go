@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,8 +39,8 @@ func (s *Store) do(ctx context.Context, c *call, rush *pipeline, fn handler) (re
 	}
 	t := &turn{store: s, call: c, rush: rush}
 	defer t.end()
-	// One look more than attempts: the last may have found the key taken.
 	for tries := 0; ; tries++ {
+		runs := c.runs
 		r, err := t.attempt(ctx, fn)
 		var undone *undoneError
 		if !errors.As(err, &undone) {
@@ -47,7 +48,8 @@ func (s *Store) do(ctx context.Context, c *call, rush *pipeline, fn handler) (re
 			return r, err
 		}
 		t.failure = undone.cause
-		if t.close(); tries == s.config.MaxAttempts {
+		// One look more than attempts: the last may have found the key taken.
+		if t.close(); tries >= s.config.MaxAttempts && c.runs == runs {
 			return result{}, t.failure
 		}
 		if err := sleep(ctx, backoff(tries)); err != nil {
@@ -104,13 +106,22 @@ func (t *turn) attempt(ctx context.Context, fn handler) (result, error) {
 // orOutrun has the next attempt answer when the work has failed on a snapshot that
 // does not show another call's answer. One that lasts is taken in front of the lock,
 // and what is committed between the two may be what the work has failed for. Work that
-// has not failed is undone there when its reply finds the row.
+// has not failed is undone when its reply finds the row.
 func (t *turn) orOutrun(ctx context.Context, failure error) error {
 	if failure == nil || !t.found.lock.SnapshotLasts || errors.As(failure, new(*undoneError)) || errors.Is(failure, ErrTxMisuse) {
 		return failure
 	}
-	t.close()
-	if _, err := t.store.get(ctx, t.store.pool, t.call.scope, t.call.id.key); err != nil {
+	var r *row
+	same, err := t.undo(ctx, func(b *pgx.Batch) {
+		b.Queue(t.store.sql.look, t.call.id.scope, t.call.id.key).QueryRow(func(answer pgx.Row) (err error) {
+			r, err = scanRow(answer)
+			return err
+		})
+	})
+	switch {
+	case !same:
+		return fmt.Errorf("%w: %w", errReplaced, failure)
+	case err != nil, r == nil, r.claimed(), !r.live():
 		return failure
 	}
 	return &undoneError{failure}
@@ -174,22 +185,14 @@ func (t *turn) keep(ctx context.Context, d draft) (result, error) {
 	return t.finish(ctx, b, before, d)
 }
 
-// startOver undoes what the handler has done, if it was in this transaction, and
-// takes the key's lock in a new one. Not with the reply: on a connection that is
-// lost with both on the way, a free lock would not mean that it will not land.
+// startOver undoes what the handler has done and takes the key's lock in a new
+// transaction. Not with the reply: on a connection that is lost with both on the way,
+// a free lock would not mean that it will not land.
 func (t *turn) startOver(ctx context.Context) error {
-	same := true
-	b := &pgx.Batch{}
-	if t.conn.Conn().PgConn().TxStatus() == 'T' {
-		b.Queue(`SELECT transaction_timestamp() = $1`, t.found.lock.BegunAt).QueryRow(
-			func(row pgx.Row) error { return row.Scan(&same) })
-		b.Queue("rollback")
-	} else if _, err := t.conn.Exec(ctx, "rollback"); err != nil { // nothing else can be prepared
-		return t.notStartedOver(ctx, err)
-	}
-	b.Queue(begin)
-	t.store.queueLocks(b, t.call)
-	err := t.conn.SendBatch(ctx, b).Close()
+	same, err := t.undo(ctx, func(b *pgx.Batch) {
+		b.Queue(begin)
+		t.store.queueLocks(b, t.call)
+	})
 	switch {
 	case !same: // and it may be the handler that has the lock
 		return errReplaced
@@ -197,6 +200,24 @@ func (t *turn) startOver(ctx context.Context) error {
 		return t.notStartedOver(ctx, err)
 	}
 	return nil
+}
+
+// undo undoes what the handler has done and sends what queue queues behind it. It
+// tells whether that was in the transaction that the handler was given; in one that a
+// statement has broken, this cannot be told.
+func (t *turn) undo(ctx context.Context, queue func(*pgx.Batch)) (same bool, err error) {
+	same = true
+	b := &pgx.Batch{}
+	if t.conn.Conn().PgConn().TxStatus() == 'T' {
+		b.Queue(`SELECT transaction_timestamp() = $1`, t.found.lock.BegunAt).QueryRow(
+			func(row pgx.Row) error { return row.Scan(&same) })
+		b.Queue("rollback")
+	} else if _, err := t.conn.Exec(ctx, "rollback"); err != nil { // nothing else can be prepared
+		return same, err
+	}
+	queue(b)
+	err = t.conn.SendBatch(ctx, b).Close() // which reads the answers
+	return same, err
 }
 
 func (t *turn) notStartedOver(ctx context.Context, err error) error {

@@ -24,7 +24,9 @@ import (
 //
 // An error of fn undoes its writes, forgets the key and is returned as it is,
 // except for [ErrRefused]: then the writes are undone and the reply is kept.
-// [Reply.Refused] tells, and the error is nil.
+// [Reply.Refused] tells, and the error is nil. Where fn could not see that the key had
+// been answered, the answer is returned instead: see Isolation in the package's
+// documentation.
 //
 // When the answer to COMMIT is lost, Do finds out by itself whether it has
 // landed. Only when it cannot until two seconds after the end of ctx, or for five

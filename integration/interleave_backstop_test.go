@@ -82,6 +82,27 @@ func TestOvertakenWithoutALock(t *testing.T) {
 	}
 }
 
+// A look at what has overtaken it follows every attempt, whatever has become of those
+// in which the handler did not run.
+func TestOvertakenInTheLastAttemptWithoutALock(t *testing.T) {
+	t.Parallel()
+	wire := newProxy(t)
+	f := newFixture(t, through(wire), withMaxAttempts(1))
+	judge, met := once(func(t *trip) bool { return t.has("held") }, drop)
+	wire.meet(judge)
+	other := unlocked(f)
+	var winner idemtx.Reply[order]
+	reply, err := idemtx.Do(t.Context(), f.store, f.request("k"), overtaken(f, "k", func() {
+		var err error
+		winner, err = idemtx.Do(t.Context(), other.store, other.request("k"), other.handler("k"))
+		require.NoError(t, err)
+	}))
+	require.True(t, met.Load())
+	require.NoError(t, err)
+	require.True(t, reply.Replayed)
+	requireOnce(f, "k", winner)
+}
+
 // The same in a transaction of the caller's, which goes on as if nothing had
 // been done. A snapshot that cannot show B's reply is of no use to the caller.
 func TestOvertakenInDoTxWithoutALock(t *testing.T) {

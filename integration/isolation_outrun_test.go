@@ -75,7 +75,7 @@ func TestStrictOutrun(t *testing.T) {
 				t.Helper()
 				f := newFixture(t, level)
 				open := shutGate(f)
-				b := f.peer(level, slowToLock(f), withMaxAttempts(1))
+				b := f.peer(level, slowToLock(f), withMaxAttempts(1), withMaxConns(1))
 				second := begin(t.Context(), b)
 				f.blocked(1)
 				first, err := idemtx.Do(t.Context(), f.store, f.request("k"), f.handler("k"))
@@ -120,4 +120,64 @@ func TestStrictOutrunByNoAnswer(t *testing.T) {
 		require.Equal(t, 1, runs)
 		b.idle()
 	})
+}
+
+// What is told of a call whose work is in vain, all the same.
+func TestStrictOutrunIsTold(t *testing.T) {
+	t.Parallel()
+	declined, panicked := errors.New("declined"), errors.New("panicked")
+	for name, call := range map[string]struct {
+		end     func(ctx context.Context, tx pgx.Tx, cancel func()) error
+		told    []error
+		effects int
+	}{
+		"a failure that is swallowed": {func(ctx context.Context, tx pgx.Tx, _ func()) error {
+			_, err := tx.Exec(ctx, "SELECT 1/0")
+			require.Error(t, err)
+			return nil
+		}, []error{idemtx.ErrTxMisuse}, 1},
+		"another transaction in place of its own": {func(ctx context.Context, tx pgx.Tx, _ func()) error {
+			_, err := tx.Exec(ctx, "COMMIT; BEGIN", pgx.QueryExecModeSimpleProtocol)
+			require.NoError(t, err)
+			return declined
+		}, []error{idemtx.ErrTxMisuse, declined}, 2},
+		"the end of its context": {func(ctx context.Context, _ pgx.Tx, cancel func()) error {
+			cancel()
+			return ctx.Err()
+		}, []error{context.Canceled}, 1},
+		"a panic": {func(context.Context, pgx.Tx, func()) error { panic(panicked) }, []error{panicked}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, withIsolation(pgx.RepeatableRead))
+			open := shutGate(f)
+			b := f.peer(withIsolation(pgx.RepeatableRead), slowToLock(f), withMaxConns(1))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			second := &ongoing{done: make(chan struct{})}
+			go func() {
+				defer close(second.done)
+				defer func() {
+					if r := recover(); r != nil {
+						second.err = r.(error)
+					}
+				}()
+				second.reply, second.err = idemtx.Do(ctx, b.store, b.request("k"), func(ctx context.Context, tx pgx.Tx) (order, error) {
+					o, err := b.effect(ctx, tx, "k")
+					return o, cmp.Or(err, call.end(ctx, tx, cancel))
+				})
+			}()
+			f.blocked(1)
+			_, err := idemtx.Do(t.Context(), f.store, f.request("k"), f.handler("k"))
+			require.NoError(t, err)
+			open()
+			second.ends(t)
+			for _, told := range call.told {
+				require.ErrorIs(t, second.err, told)
+			}
+			require.Equal(t, call.effects, f.effects("k"))
+			require.Equal(t, 1, f.rows("k"))
+			b.idle()
+		})
+	}
 }

@@ -8,5 +8,5 @@ SELECT CASE WHEN pg_try_advisory_xact_lock_shared($2::bigint)
 	-- Tells this transaction from the one that a handler might put in its place.
 	transaction_timestamp() AS begun_at,
 	current_setting('lock_timeout') AS lock_timeout,
-	-- Then this statement's snapshot, which is older than the lock, is that of all.
+	-- If so, all statements have the snapshot of this one, which is older than the lock.
 	current_setting('transaction_isolation') IN ('repeatable read', 'serializable') AS snapshot_lasts
