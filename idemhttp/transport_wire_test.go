@@ -44,7 +44,7 @@ type attempt struct {
 type body struct {
 	io.Reader
 	read   int
-	closed atomic.Bool // what is left of it is read, and it is closed, by another goroutine
+	closed atomic.Bool // by a timer, when reading takes too long
 }
 
 func (b *body) Read(p []byte) (int, error) {

@@ -197,7 +197,7 @@ func TestHTTPTimeoutHandlerInside(t *testing.T) {
 		for err == nil {
 			_, err = idemhttp.Tx(r.Context()).Exec(r.Context(), "SELECT pg_sleep(0.001)")
 		}
-		<-r.Context().Value(given{}).(chan struct{}) // up: it is not to have ended in time
+		<-r.Context().Value(given{}).(chan struct{}) // not before it has been given up: this would do for an answer in time
 	})
 	limited := http.TimeoutHandler(slow, 5*time.Millisecond, "too slow")
 	s := f.serve(idemhttp.Config{}, func(w http.ResponseWriter, r *http.Request) {

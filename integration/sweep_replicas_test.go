@@ -95,14 +95,14 @@ func neverFails(t *testing.T, codes ...string) option {
 // While sweepers run on every replica, keys are answered, replayed, expire, and are
 // answered anew, each by several processes at once. A reply that was given is
 // replayed until it has expired, to whoever asks and refuses to wait; nobody is
-// told of a request in flight that is none, no statement is ended by a deadlock or
+// told at once of a request in flight that is none, no statement is ended by a deadlock or
 // waits for a sweeper, and no sweeper waits for anything. A handler of pool mode
 // that runs all the while keeps its key.
 func TestSweepersBesideEverything(t *testing.T) {
 	t.Parallel()
 	calm := neverFails(t, "40001", "40P01", "55P03")
 	f := newFixture(t, calm, longLease, withMaxWait(patience))
-	exec(t, "ALTER TABLE "+f.table()+" SET (vacuum_truncate = false)") // which locks the table for a moment
+	exec(t, "ALTER TABLE "+f.table()+" SET (vacuum_truncate = false)") // a truncation locks the table for a moment
 	replicas := []*fixture{f, f.peer(calm, withMaxWait(patience)), f.peer(calm, withMaxWait(patience))}
 	long := hold(f, "long")
 	exec(t, "UPDATE "+f.table()+" SET created_at = created_at - interval '1 year', expires_at = clock_timestamp()"+
@@ -227,9 +227,7 @@ func (l *life) replays(want order) {
 			r.OnDuplicate = idemtx.Refuse
 			began := time.Now()
 			reply, err := modes[i].do(l.t.Context(), f, r, mustNotRun(l.t))
-			for errors.Is(err, idemtx.ErrInFlight) && time.Since(began) >= inLine {
-				// Another is still at its rollback, and who waits in line for that is not
-				// told, but refused.
+			for again := 10; again > 0 && isImpatient(modes[i], err, time.Since(began)); again-- {
 				began = time.Now()
 				reply, err = modes[i].do(l.t.Context(), f, r, mustNotRun(l.t))
 			}

@@ -16,6 +16,7 @@ import (
 type outage struct {
 	mu    sync.Mutex
 	ended chan struct{}
+	past  bool
 	conns []net.Conn
 }
 
@@ -28,7 +29,15 @@ func (o *outage) begin() {
 	}
 }
 
-func (o *outage) end() { close(o.ended) }
+// end may be called before the beginning, and again.
+func (o *outage) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended != nil && !o.past {
+		close(o.ended)
+		o.past = true
+	}
+}
 
 // begun returns what is closed at the end, or nil.
 func (o *outage) begun() <-chan struct{} {

@@ -57,6 +57,7 @@ func (x *trial) ask(t *testing.T) *own {
 	}}
 	pool := o.open(t, x, guide)
 	x.life.Cleanup(leave) // before the pool is closed
+	x.life.Cleanup(x.outage.end)
 	w := x.point.of()
 	var err error
 	o.client, err = newClient(pool, x.schema, x.key, w)

@@ -196,24 +196,40 @@ func (s *storm) held(ctx context.Context) {
 	}
 }
 
-// cold makes calls of other keys, one after another: a save of DoPool has two seconds,
-// which are not to be spent on waiting for each other's connections.
+// cold makes calls of other keys and waits until they have ended. Those of DoPool come
+// one after another: a save has two seconds, which are not for waiting in a queue.
 func (s *storm) cold(ctx context.Context) {
+	var calls sync.WaitGroup
 	for i := range s.Cold {
 		for _, m := range modes {
-			key := fmt.Sprint("cold ", s.Application, m.name, i)
-			_, err := m.do(ctx, s.process, request(key), func(ctx context.Context, db querier) (order, error) {
-				return effect(ctx, db, s.Schema, key)
-			})
-			if err != nil {
-				s.failed(err)
-				return
+			if m.name != idemtx.ModeDoPool {
+				calls.Go(func() { s.once(ctx, m, i) })
 			}
-			s.mu.Lock()
-			s.r.Cold++
-			s.mu.Unlock()
 		}
 	}
+	calls.Wait()
+	for _, m := range modes {
+		for i := range s.Cold {
+			if m.name == idemtx.ModeDoPool {
+				s.once(ctx, m, i)
+			}
+		}
+	}
+}
+
+// once calls with a cold key.
+func (s *storm) once(ctx context.Context, m mode, i int) {
+	key := fmt.Sprint("cold ", s.Application, m.name, i)
+	_, err := m.do(ctx, s.process, request(key), func(ctx context.Context, db querier) (order, error) {
+		return effect(ctx, db, s.Schema, key)
+	})
+	if err != nil {
+		s.failed(err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.r.Cold++
 }
 
 func (s *storm) runs() {
