@@ -188,12 +188,16 @@ func (g *guide) judge(t *pgwire.Trip) pgwire.Fate {
 	case !g.point.is(t) || g.met.Load():
 		return pgwire.Deliver
 	case g.point.moment != answered:
-		g.met.Store(true)
+		if g.met.Swap(true) {
+			return pgwire.Deliver
+		}
 		return g.hold(t.Backend)
 	}
+	// A renewal that has given up may be answered after the next was sent.
 	t.Answered = func() {
-		g.met.Store(true)
-		g.hold(t.Backend)
+		if !g.met.Swap(true) {
+			g.hold(t.Backend)
+		}
 	}
 	return pgwire.Swallow
 }
