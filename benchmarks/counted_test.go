@@ -16,9 +16,9 @@ import (
 	"github.com/idemtx/idemtx/benchmarks/server"
 )
 
-// It counts on a server of its own: what others do there would count, too.
-func TestWhatARequestTakesIsCountedWithoutWhatOpeningTakes(t *testing.T) {
-	t.Parallel()
+// It counts on a server of its own and alone in this process: what others do there, or
+// allocate here, would count, too.
+func TestWhatARequestTakesIsCountedWithoutWhatOpeningTakes(t *testing.T) { //nolint:paralleltest // counts allocations
 	dir, err := os.MkdirTemp("/var/tmp", "benchmarks-test") //nolint:usetesting // TempDir's folder is closed to the server's user
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
