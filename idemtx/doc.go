@@ -82,9 +82,9 @@
 // At these levels the snapshot is older than the lock, and does not show what another
 // call has committed between the two. Work that has not seen it is undone, and the
 // other's reply is the answer, in place of a reply or an error of its own; a panic, an
-// [ErrTxMisuse] and the end of its context stay what they are. In [DoTx], where the
-// snapshot is the caller's, such a reply becomes 40001, and an error is returned as it
-// is.
+// [ErrTxMisuse], the end of its context and a reply that PostgreSQL refuses stay what
+// they are. In [DoTx], where the snapshot is the caller's, the reply of such work
+// becomes 40001, and its error is returned as it is.
 //
 // Under SERIALIZABLE requests with different keys conflict, too: looking for a key
 // that is not there reads a page of the index, or the whole of a table that is

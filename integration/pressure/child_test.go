@@ -196,24 +196,18 @@ func (s *storm) held(ctx context.Context) {
 	}
 }
 
-// cold makes calls of other keys and waits until they have ended. Those of DoPool come
-// one after another: a save has two seconds, which are not for waiting in a queue.
+// cold makes calls of other keys, one way in after the other, and waits until they have
+// ended. Those of DoPool do not come at once: a save has two seconds, which are not for
+// waiting in a queue.
 func (s *storm) cold(ctx context.Context) {
-	var calls sync.WaitGroup
-	for i := range s.Cold {
-		for _, m := range modes {
-			if m.name != idemtx.ModeDoPool {
-				calls.Go(func() { s.once(ctx, m, i) })
-			}
-		}
-	}
-	calls.Wait()
 	for _, m := range modes {
+		var calls sync.WaitGroup
 		for i := range s.Cold {
-			if m.name == idemtx.ModeDoPool {
-				s.once(ctx, m, i)
+			if calls.Go(func() { s.once(ctx, m, i) }); m.name == idemtx.ModeDoPool {
+				calls.Wait()
 			}
 		}
+		calls.Wait()
 	}
 }
 
