@@ -20,7 +20,8 @@ func answer[T any](ctx context.Context, s *Store, mode Mode, r Request, run runn
 	ctx = tracer.TraceStart(ctx, TraceStartData{Mode: mode, Scope: r.Scope, Operation: r.Operation})
 	end := TraceEndData{Outcome: OutcomeFailed} // as it stays when the handler panics
 	defer func() {
-		end.Attempts, end.Waited = c.runs, c.waited
+		end.Attempts, end.Waited, end.Handler = c.runs, c.waited, c.handled
+		end.TookOver, end.Settled = c.tookOver, c.settled
 		tracer.TraceEnd(ctx, end)
 	}()
 	out, err := answered[T](ctx, s, c, r, run)
@@ -36,8 +37,16 @@ func answered[T any](ctx context.Context, s *Store, c *call, r Request, run runn
 	if res.row == nil {
 		return Reply[T]{}, err
 	}
-	out, decodeErr := reply[T](res)
-	return out, cmp.Or(err, decodeErr)
+	out, replyErr := replyOf[T](ctx, s, c, res)
+	return out, cmp.Or(err, replyErr)
+}
+
+func replyOf[T any](ctx context.Context, s *Store, c *call, res result) (Reply[T], error) {
+	r, err := s.opened(ctx, c.id, res.row)
+	if err != nil {
+		return Reply[T]{}, err
+	}
+	return reply[T](result{r, res.replayed})
 }
 
 // outcomeOf names how a call has ended.

@@ -38,7 +38,7 @@ import (
 // T is stored, as the error says, and each retry gets the same error. A caller with
 // [Refuse] in the process in which the work goes on is refused after half a second.
 // With pgx.QueryExecModeSimpleProtocol, in which the error in the log would hold the
-// key, it takes the round trips of Do.
+// key, and with [Config.Codec], as the server cannot seal, it takes the round trips of Do.
 //
 // A pipeline that is lost on the way may arrive later than the retry, and then ends at
 // the retry's row. It would work a second time only after that has expired.
@@ -151,7 +151,7 @@ func (q query) wants() (most int) {
 func (p *pipeline) stored(q query) query {
 	c := p.call
 	return p.store.sql.batchStore.around(q, c.id.scope, c.id.key, c.fingerprint[:],
-		p.store.config.MaxReplyBytes, p.id, c.ttl.Microseconds())
+		p.store.config.MaxReplyBytes, p.id, c.ttl.Microseconds(), p.store.retained(c.ttl))
 }
 
 // run does the work in a transaction that is asked for it.

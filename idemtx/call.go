@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"strings"
 	"time"
 
 	"github.com/idemtx/idemtx/scope"
@@ -25,9 +24,12 @@ type call struct {
 
 	scope scope.Scope
 
-	place  *place        // in the line of this process; nil in DoTx
-	runs   int           // of the handler
-	waited time.Duration // for another request
+	place    *place        // in the line of this process; nil in DoTx
+	runs     int           // of the handler
+	handled  time.Duration // by it
+	waited   time.Duration // for another request
+	tookOver bool          // from a claim whose lease had ended
+	settled  Settlement    // of the last COMMIT whose answer was lost
 }
 
 // prepare validates r and makes c of it.
@@ -39,21 +41,14 @@ func (s *Store) prepare(c *call, r Request) error {
 	if err != nil {
 		return err
 	}
-	c.id = idOf(r.Scope, r.Key)
+	c.id = s.idOf(r.Scope, r.Key)
 	c.scope = r.Scope
 	c.fingerprint = f
 	c.ttl = cmp.Or(r.TTL, s.config.TTL)
 	c.refuse = cmp.Or(r.OnDuplicate, s.config.OnDuplicate) == Refuse
 	c.deadline = time.Now().Add(s.config.MaxWait)
-	c.keyLock = keyLock(s.config.Schema, s.config.Table, c.id)
+	c.keyLock = s.lockOf(c.id)
 	return nil
-}
-
-// idOf copies the key, as a scope has: the line in this process still has them
-// when the caller has returned, and some frameworks' strings are memory that the
-// next request is written into.
-func idOf(sc scope.Scope, key string) keyID {
-	return keyID{scope: sc.Key(), key: strings.Clone(key)}
 }
 
 // keyLock is the advisory lock on a key. Its composition is frozen: two
@@ -92,12 +87,12 @@ func (c *call) judge(r *row, onExpired Expired) (*row, error) {
 	switch {
 	case r == nil:
 		return nil, nil
-	case !r.live() && !r.claimed() && onExpired == RefuseExpired:
-		return nil, ErrExpired
-	case !r.live():
+	case r.expired() && onExpired == Rerun, r.claimed() && !r.live():
 		return nil, nil
 	case !r.has(c.fingerprint):
 		return nil, ErrMismatch
+	case r.expired():
+		return nil, ErrExpired
 	case r.claimed():
 		return nil, &InFlightError{RetryAfter: r.left()}
 	}

@@ -76,6 +76,7 @@ func TestJudge(t *testing.T) {
 	its, another := Fingerprint{1}, Fingerprint{2}
 	claimed := row{LeaseID: pgtype.UUID{Valid: true}}
 	answered := row{Response: []byte("null")}
+	retained := row{Retained: true}
 	inFlight := &InFlightError{RetryAfter: 2500 * time.Millisecond}
 	for name, c := range map[string]struct {
 		row                  row
@@ -89,7 +90,10 @@ func TestJudge(t *testing.T) {
 		"a claim":                      {row: claimed, live: true, fingerprint: its, rerun: inFlight, refuseExpired: inFlight},
 		"the claim of another":         {row: claimed, live: true, fingerprint: another, rerun: ErrMismatch, refuseExpired: ErrMismatch},
 		"an expired answer":            {row: answered, fingerprint: its, refuseExpired: ErrExpired},
-		"an expired answer to another": {row: answered, fingerprint: another, refuseExpired: ErrExpired},
+		"an expired answer to another": {row: answered, fingerprint: another, refuseExpired: ErrMismatch},
+		"a key retained":               {row: retained, live: true, fingerprint: its, refuseExpired: ErrExpired},
+		"a key retained for another":   {row: retained, live: true, fingerprint: another, refuseExpired: ErrMismatch},
+		"a key retained long enough":   {row: retained, fingerprint: its, refuseExpired: ErrExpired},
 		"a dead claim":                 {row: claimed, fingerprint: its},
 		"the dead claim of another":    {row: claimed, fingerprint: another},
 	} {
@@ -170,7 +174,7 @@ func TestAKeyOutlivesItsMemory(t *testing.T) {
 	memory := []byte("owner key")
 	owner, err := scope.New("", unsafe.String(&memory[0], 5))
 	require.NoError(t, err)
-	id := idOf(owner, unsafe.String(&memory[6], 3))
+	id := new(Store).idOf(owner, unsafe.String(&memory[6], 3))
 	copy(memory, "XXXXXXXXX")
 	require.Equal(t, keyID{scope: "owner", key: "key"}, id)
 }

@@ -3,6 +3,8 @@ package idemtx
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -53,7 +55,9 @@ func (cl *claim) run(ctx context.Context, fn poolHandler) (result, error) {
 			cl.release(false)
 		}
 	}()
+	began := time.Now()
 	d, err := cl.underLease(ctx, func(ctx context.Context) (draft, error) {
+		defer func() { cl.call.handled += time.Since(began) }()
 		return fn(ctx, func() { done = true })
 	})
 	if err != nil {
@@ -73,7 +77,7 @@ func (cl *claim) open(ctx context.Context) (finding, error) {
 			c.ttl.Microseconds(), c.keyLock, c.fingerprintLock(), s.config.OnExpired == Rerun)
 		b.Queue(s.sql.look, c.id.scope, c.id.key)
 	}, func(br pgx.BatchResults) (err error) {
-		if err = skip(br, 1); err == nil {
+		if err = br.QueryRow().Scan(&c.tookOver); err == nil || errors.Is(err, pgx.ErrNoRows) {
 			r, err = scanRow(br.QueryRow())
 		}
 		return err

@@ -41,6 +41,7 @@ func (s *Store) differences(found *relation) []string {
 			d.nulls(column)
 		}
 		d.checks(found)
+		d.partitions(found, s.config)
 		d.sweepIndex(found, s.config.Schema)
 		d.durability(found)
 		d.rowSecurity(found)
@@ -142,7 +143,13 @@ func (d *differences) checks(found *relation) {
 			d.alter(validate, "CHECK %s is not valid: older rows may break it", name)
 		}
 	}
+	if slices.Contains(found.Checks, obsolete) {
+		d.alter("DROP CONSTRAINT "+obsolete, "CHECK %s is of an older release", obsolete)
+	}
 }
+
+// obsolete is a CHECK of an older release, which refuses what this one writes.
+const obsolete = "claimed_or_answered"
 
 func (d *differences) sweepIndex(found *relation, schema string) {
 	// PostgreSQL chooses a free name, and cannot do it CONCURRENTLY with partitions.

@@ -25,6 +25,12 @@
 //	   ▲                │
 //	   └── error, panic, crash, lost connection: nothing was done
 //
+// With [RefuseExpired] and Config.Retention a key that was answered does not become
+// absent at the end of its TTL: its reply is deleted, and it is refused for as long as
+// it is retained.
+//
+//	answered ── TTL ──▶ expired ── retention ──▶ absent
+//
 // [DoPool], for work that does not fit into one transaction: at most one handler
 // holds the key while its lease is renewed. Between the work and the reply
 // there is a gap.
@@ -115,5 +121,6 @@
 // Call [Store.CreateSchema] at the start, or put [Store.SchemaSQL] into your
 // migrations and call [Store.VerifySchema]. Run [Store.RunSweeper] in every
 // replica. Only transaction-level locks are used, so PgBouncer's transaction
-// pooling is fine.
+// pooling is fine. Config.Partitions is for a table that grows large, and Config.Codec
+// and Config.KeySecret keep replies and keys from those who can read it.
 package idemtx

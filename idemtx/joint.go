@@ -50,8 +50,9 @@ func (s *Store) doTx(ctx context.Context, c *call, tx pgx.Tx, fn handler) (r res
 		return result{answer, true}, err
 	}
 	j.found = found
+	c.tookOver = found.row != nil && found.row.claimed()
 	c.runs++
-	d, err := work(ctx, c, tx, fn)
+	d, err := s.work(ctx, c, tx, fn)
 	if err == nil {
 		r, err = j.write(ctx, d)
 	}

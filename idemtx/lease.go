@@ -75,7 +75,10 @@ func (cl *claim) extend(ctx context.Context, timeout time.Duration) (held bool, 
 // it: the work is done, and its reply is all that keeps it from being repeated.
 func (cl *claim) save(ctx context.Context, d draft) (result, error) {
 	cl.call.place.asks()
-	var err error
+	err := cl.seal(ctx, &d)
+	if err != nil {
+		return result{}, err
+	}
 	for try := range saveTries {
 		if try > 0 {
 			_ = sleep(context.WithoutCancel(ctx), firstRetryIn<<(2*(try-1)))
@@ -95,6 +98,12 @@ func (cl *claim) save(ctx context.Context, d draft) (result, error) {
 	return r, fmt.Errorf("%w: the reply could not be stored: %w", ErrOutcomeUnknown, cl.store.failed("save the reply", err))
 }
 
+func (cl *claim) seal(ctx context.Context, d *draft) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+	return cl.store.seal(ctx, cl.call.id, cl.call.fingerprint, d)
+}
+
 // complete may be called again when its answer was lost: it finds its own row.
 func (cl *claim) complete(d draft) (written, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
@@ -102,7 +111,8 @@ func (cl *claim) complete(d draft) (written, error) {
 	var w written
 	err := cl.store.transact(ctx, func(b *pgx.Batch) {
 		b.Queue(cl.store.sql.complete, cl.call.id.scope, cl.call.id.key, cl.id,
-			string(d.response), d.body, d.refused, cl.call.ttl.Microseconds())
+			string(d.stored.response), d.stored.body, d.refused, cl.call.ttl.Microseconds(),
+			d.stored.sealed, cl.store.retained(cl.call.ttl))
 	}, func(br pgx.BatchResults) error { return w.scan(br.QueryRow()) })
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = errLeaseLost

@@ -67,7 +67,8 @@ func (s *Store) Get(ctx context.Context, sc scope.Scope, key string) (Entry, err
 		return Entry{}, err
 	}
 	if r.Unconfirmed {
-		if _, err := s.exec(ctx, s.sql.confirm, sc.Key(), key); err != nil {
+		id := s.idOf(sc, key)
+		if _, err := s.exec(ctx, s.sql.confirm, id.scope, id.key); err != nil {
 			return Entry{}, s.failed("confirm the reply", err)
 		}
 	}
@@ -102,14 +103,15 @@ func (s *Store) get(ctx context.Context, db querier, sc scope.Scope, key string)
 	if err := validID(sc, key); err != nil {
 		return nil, err
 	}
-	r, err := s.look(ctx, db, keyID{sc.Key(), key})
+	id := s.idOf(sc, key)
+	r, err := s.look(ctx, db, id)
 	switch {
 	case err != nil:
 		return nil, err
-	case r == nil, r.claimed(), !r.live():
+	case r == nil, !r.answered():
 		return nil, ErrNotFound
 	}
-	return r, nil
+	return s.opened(ctx, id, r)
 }
 
 // look returns what is under a key, or nil.
@@ -132,10 +134,13 @@ func (s *Store) putEntry(ctx context.Context, db batcher, sc scope.Scope, key st
 	if err := s.storable(d); err != nil {
 		return false, err
 	}
-	id, ttl := idOf(sc, key), cmp.Or(e.TTL, s.config.TTL)
+	id, ttl := s.idOf(sc, key), cmp.Or(e.TTL, s.config.TTL)
+	if err := s.seal(ctx, id, e.Fingerprint, &d); err != nil {
+		return false, err
+	}
 	b := &pgx.Batch{}
 	b.Queue(s.sql.bury, id.scope, id.key, s.config.OnExpired == Rerun)
-	b.Queue(s.sql.put, storeArgs(id, e.Fingerprint, d, ttl, time.Time{})...)
+	b.Queue(s.sql.put, s.storeArgs(id, e.Fingerprint, d, ttl, time.Time{})...)
 	br := db.SendBatch(ctx, b)
 	err := skip(br, 1)
 	var tag pgconn.CommandTag

@@ -68,6 +68,14 @@ type draft struct {
 	response []byte
 	body     []byte
 	refused  bool
+	stored   stored
+}
+
+// stored is what the columns of a reply get.
+type stored struct {
+	response []byte
+	body     []byte
+	sealed   bool
 }
 
 // encode turns what a handler has returned into a draft. An error other than

@@ -14,9 +14,11 @@ import (
 // callers behind in the line may be given it too.
 type row struct {
 	Fingerprint []byte
-	Response    []byte // nil in a claim; the JSON null is four bytes
+	Response    []byte // nil in a claim and when it is gone; the JSON null is four bytes
 	Body        []byte
 	Refused     bool
+	Sealed      bool // the body is both, encrypted, and the response names the key
+	Retained    bool // the reply has expired and is gone; what is left refuses the key
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 	LeaseID     pgtype.UUID
@@ -37,7 +39,13 @@ type written struct {
 	CreatedAt, ExpiresAt time.Time
 }
 
-func (r *row) claimed() bool { return r.Response == nil }
+func (r *row) claimed() bool { return r.Response == nil && !r.Retained }
+
+// expired tells that there was an answer, whether it is still there or not.
+func (r *row) expired() bool { return r.Retained || !r.claimed() && !r.live() }
+
+// answered tells that there is an answer to be given.
+func (r *row) answered() bool { return r.Response != nil && r.live() }
 
 func (r *row) has(f Fingerprint) bool { return bytes.Equal(r.Fingerprint, f[:]) }
 
@@ -64,8 +72,8 @@ func (r *row) entry() Entry {
 // scanRow reads an answer with the columns of look.sql. Without a row it returns nil.
 func scanRow(answer pgx.Row) (*row, error) {
 	r := new(row)
-	err := answer.Scan(&r.Fingerprint, &r.Response, &r.Body, &r.Refused, &r.CreatedAt, &r.ExpiresAt,
-		&r.LeaseID, &r.SecondsLeft, &r.Unconfirmed)
+	err := answer.Scan(&r.Fingerprint, &r.Response, &r.Body, &r.Refused, &r.Sealed, &r.Retained,
+		&r.CreatedAt, &r.ExpiresAt, &r.LeaseID, &r.SecondsLeft, &r.Unconfirmed)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil

@@ -28,7 +28,9 @@ var errReplaced = fmt.Errorf("%w: it ended the transaction by SQL and began anot
 
 // work has the handler work in the transaction. Without an error its reply can be
 // written, in the transaction or, when it is a refusal, after its undoing.
-func work(ctx context.Context, c *call, tx pgx.Tx, fn handler) (draft, error) {
+func (s *Store) work(ctx context.Context, c *call, tx pgx.Tx, fn handler) (draft, error) {
+	began := time.Now()
+	defer func() { c.handled += time.Since(began) }()
 	l := &loan{conn: tx.Conn(), keyLock: c.keyLock}
 	d, err := lend(ctx, tx, l, fn)
 	if over(tx) {
@@ -40,7 +42,10 @@ func work(ctx context.Context, c *call, tx pgx.Tx, fn handler) (draft, error) {
 	case err != nil:
 		return draft{}, handlerFailed(ctx, tx.Conn(), err, l.gaveUp())
 	}
-	return d, intact(tx.Conn(), d.refused)
+	if err := intact(tx.Conn(), d.refused); err != nil {
+		return draft{}, err
+	}
+	return d, s.seal(ctx, c.id, c.fingerprint, &d)
 }
 
 // lend gives the handler the transaction for as long as it runs.
@@ -80,14 +85,25 @@ func handlerFailed(ctx context.Context, conn *pgx.Conn, err error, givenUp bool)
 
 // storeArgs are the arguments of store and put. begunAt is zero where the
 // transaction need not be recognized.
-func storeArgs(id keyID, f Fingerprint, d draft, ttl time.Duration, begunAt time.Time) []any {
+func (s *Store) storeArgs(id keyID, f Fingerprint, d draft, ttl time.Duration, begunAt time.Time) []any {
 	var begun *time.Time
 	if !begunAt.IsZero() {
 		begun = &begunAt
 	}
 	return []any{
-		id.scope, id.key, f[:], string(d.response), d.body, d.refused, ttl.Microseconds(), begun,
+		id.scope, id.key, f[:], string(d.stored.response), d.stored.body, d.refused, ttl.Microseconds(), begun,
+		d.stored.sealed, s.retained(ttl),
 	}
+}
+
+// retained is how long a key is known whose reply lives for ttl, in microseconds, or
+// nil when it is deleted with its reply.
+func (s *Store) retained(ttl time.Duration) *int64 {
+	if s.config.Retention == 0 {
+		return nil
+	}
+	until := (ttl + s.config.Retention).Microseconds()
+	return &until
 }
 
 // queueReply queues what writes the reply, and returns how many results come
@@ -98,13 +114,15 @@ func (s *Store) queueReply(b *pgx.Batch, c *call, dead *row, d draft, begunAt ti
 		b.Queue(s.sql.bury, c.id.scope, c.id.key, s.config.OnExpired == Rerun)
 		before++
 	}
-	b.Queue(s.sql.store, storeArgs(c.id, c.fingerprint, d, c.ttl, begunAt)...)
+	b.Queue(s.sql.store, s.storeArgs(c.id, c.fingerprint, d, c.ttl, begunAt)...)
 	return before
 }
 
 // oursQuery finds the row that the draft was written to.
 func (s *Store) oursQuery(c *call, d draft) query {
-	return query{s.sql.ours, []any{c.id.scope, c.id.key, c.fingerprint[:], string(d.response), d.body, d.refused}}
+	return query{s.sql.ours, []any{
+		c.id.scope, c.id.key, c.fingerprint[:], string(d.stored.response), d.stored.body, d.refused,
+	}}
 }
 
 // queueLocks queues the locks on the key for a transaction that has none, and

@@ -29,8 +29,8 @@ type sent struct {
 // error when nothing was done and an attempt that asks first has to find out why.
 func (t *turn) send(ctx context.Context, p *pipeline) (result, error) {
 	// The server logs the statement that the pipeline stops at, in the simple protocol
-	// with the key and all else in it.
-	if t.store.execMode == pgx.QueryExecModeSimpleProtocol {
+	// with the key and all else in it. It has no codec, either.
+	if t.store.execMode == pgx.QueryExecModeSimpleProtocol || t.store.config.Codec != nil {
 		return result{}, nil
 	}
 	conn, err := t.store.pool.Acquire(ctx)

@@ -68,7 +68,7 @@ func (s *Store) create(ctx context.Context, withNamespace bool) error {
 	if withNamespace {
 		ddl = createNamespaceSQL + ddl
 	}
-	_, err := s.pool.Exec(ctx, createLockSQL+s.named(ddl))
+	_, err := s.pool.Exec(ctx, createLockSQL+s.named(ddl)+s.config.partitionsSQL())
 	return err
 }
 
@@ -76,12 +76,13 @@ func (s *Store) create(ctx context.Context, withNamespace bool) error {
 // tern, Atlas, psql or whatever else applies migrations. They do nothing to what
 // is there already, so call [Store.VerifySchema] at the start of the program.
 //
-// For a schema other than public they begin with CREATE SCHEMA IF NOT EXISTS.
+// For a schema other than public they begin with CREATE SCHEMA IF NOT EXISTS, and
+// with [Config.Partitions] they make the partitions, too.
 func (s *Store) SchemaSQL() string {
 	if s.config.Schema == "public" {
-		return s.named(createSQL)
+		return s.named(createSQL) + s.config.partitionsSQL()
 	}
-	return s.named(createNamespaceSQL + createSQL)
+	return s.named(createNamespaceSQL+createSQL) + s.config.partitionsSQL()
 }
 
 // named fills in the names in one pass: a schema may itself be called {table}.
@@ -91,6 +92,7 @@ func (s *Store) named(sql string) string {
 		"{table}", s.quotedTable(),
 		"{pkey}", quoted(s.config.Table+pkeySuffix),
 		"{index}", quoted(s.config.Table+indexSuffix),
+		"{partitioned}", s.config.partitionedBy(),
 	).Replace(sql)
 }
 

@@ -22,6 +22,20 @@ const commitGrace = 2 * time.Second
 // lock is free once the transaction is over, whichever way, and the row is there
 // if and only if it was committed.
 func (t *turn) settle(ctx context.Context, ours query, sent time.Time) (result, error) {
+	r, err := t.findOut(ctx, ours, sent)
+	switch {
+	case err == nil:
+		t.call.settled = SettledCommitted
+	case errors.As(err, new(*undoneError)):
+		t.call.settled = SettledUndone
+	default:
+		t.call.settled = SettledUnknown
+	}
+	return r, err
+}
+
+// findOut asks until there is an answer.
+func (t *turn) findOut(ctx context.Context, ours query, sent time.Time) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleAtMost)
 	defer cancel()
 	for poll := firstPoll; ; poll = min(2*poll, lastPoll) {

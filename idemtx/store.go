@@ -1,6 +1,7 @@
 package idemtx
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -36,7 +37,9 @@ const (
 	// Rerun treats an expired key as one that was never used.
 	Rerun Expired = iota + 1
 
-	// RefuseExpired answers [ErrExpired] until the row is deleted.
+	// RefuseExpired answers [ErrExpired], or [ErrMismatch] when the key was used for
+	// another request, for as long as [Config.Retention] says: a client that sends a
+	// request again after a week is told so, and nothing is done a second time.
 	RefuseExpired
 )
 
@@ -46,6 +49,8 @@ const (
 	maxTTL   = 366 * 24 * time.Hour
 	minLease = time.Second
 	maxLease = time.Hour
+
+	maxRetention = 3660 * 24 * time.Hour
 )
 
 // Config says how a [Store] works. The zero value is a good one.
@@ -62,6 +67,13 @@ type Config struct {
 	//
 	// Defaults to "idemtx_replies".
 	Table string
+
+	// Partitions is in how many partitions, by hash of the scope, the table is made, from
+	// 2 to 1024: for a table that has outgrown what VACUUM does in good time. It
+	// matters when the table is made; one that is there is taken as it is.
+	//
+	// Defaults to 0: a plain table.
+	Partitions int
 
 	// TTL is how long a reply is replayed, from one minute to 366 days. After
 	// that the key may be used again.
@@ -85,6 +97,15 @@ type Config struct {
 	//
 	// Defaults to [Rerun].
 	OnExpired Expired
+
+	// Retention is how long a key is refused under [RefuseExpired] after its reply has
+	// expired, up to 3660 days: the sweeper deletes the reply then, and of the key keeps
+	// as much as tells a repetition from another request. It is stored with each reply,
+	// so that every sweeper obeys it, and a change goes for the replies to come. Set it
+	// when no replica is of a release that does not know it.
+	//
+	// Defaults to 0: a key is refused until a sweeper comes by.
+	Retention time.Duration
 
 	// MaxWait is how long [Wait] waits for another request before the answer is
 	// an [InFlightError], from one millisecond to one hour. A program that writes
@@ -110,6 +131,20 @@ type Config struct {
 	// TxOptions are those of the transactions that Do begins. They cannot be
 	// read only.
 	TxOptions pgx.TxOptions
+
+	// Codec seals replies before they are stored. DoBatch, whose replies the server
+	// makes, takes the round trips of Do with one.
+	//
+	// Defaults to none: replies are stored as JSON.
+	Codec Codec
+
+	// KeySecret is at least 32 bytes that only your services know. With it the table
+	// has each key as its HMAC-SHA256, so that whoever reads the table cannot fetch a
+	// reply with what he finds. All stores on a table have to agree on it: a key that
+	// was used under another secret, or under none, counts as one that was never used.
+	//
+	// Defaults to none: keys are stored as they are.
+	KeySecret Secret
 
 	// Cache answers replays without the database; see [Cache] for what that costs.
 	//
@@ -184,6 +219,7 @@ func (c Config) withDefaults() Config {
 	c.MaxWait = cmp.Or(c.MaxWait, 10*time.Second)
 	c.MaxReplyBytes = cmp.Or(c.MaxReplyBytes, 1<<20)
 	c.MaxAttempts = cmp.Or(c.MaxAttempts, 3)
+	c.KeySecret = bytes.Clone(c.KeySecret)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
@@ -204,11 +240,17 @@ func (c Config) validate() error {
 		return errors.New("idemtx: Config.OnDuplicate must be Wait or Refuse")
 	case c.OnExpired != Rerun && c.OnExpired != RefuseExpired:
 		return errors.New("idemtx: Config.OnExpired must be Rerun or RefuseExpired")
+	case c.Retention != 0 && c.OnExpired != RefuseExpired:
+		return errors.New("idemtx: Config.Retention is of no use unless Config.OnExpired is RefuseExpired")
+	case c.KeySecret != nil && len(c.KeySecret) < minSecret:
+		return fmt.Errorf("idemtx: Config.KeySecret must have at least %d bytes", minSecret)
 	case c.TxOptions.AccessMode == pgx.ReadOnly:
 		return errors.New("idemtx: Config.TxOptions must not be read only: the reply is written in that transaction")
 	}
 	return errors.Join(
 		within("TTL", c.TTL, minTTL, maxTTL),
+		within("Partitions", cmp.Or(c.Partitions, minPartitions), minPartitions, maxPartitions),
+		within("Retention", c.Retention, 0, maxRetention),
 		within("Lease", c.Lease, minLease, maxLease),
 		within("MaxWait", c.MaxWait, time.Millisecond, time.Hour),
 		within("MaxReplyBytes", c.MaxReplyBytes, 1, 256<<20),

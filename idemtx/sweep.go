@@ -3,7 +3,10 @@ package idemtx
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // sweepBatch is how many rows RunSweeper deletes in one transaction: few enough
@@ -18,6 +21,10 @@ const sweepRests = 3
 // by then does not: slower requests are better than a table that grows without bound.
 const sweepCalm = 10 * time.Minute
 
+// sweepBackoff is how many times as long as usual RunSweeper waits, at most, when
+// rounds have failed.
+const sweepBackoff = 16
+
 // maxSweepBatch bounds one transaction of DeleteExpired.
 const maxSweepBatch = 100_000
 
@@ -26,46 +33,83 @@ const maxSweepBatch = 100_000
 // were deleted, there may be more. It never waits for a row that another
 // transaction has locked, and never deletes a live reply or a claim whose lease
 // holds.
+//
+// Of a row whose key is retained it deletes the reply, which counts as well; the rest
+// is deleted at the end of its retention.
 func (s *Store) DeleteExpired(ctx context.Context, limit int) (int64, error) {
 	if limit < 1 || limit > maxSweepBatch {
 		return 0, invalid("the limit must be between 1 and %d", maxSweepBatch)
 	}
-	tag, err := s.exec(ctx, s.sql.sweep, limit)
-	if err != nil {
-		return 0, s.failed("delete expired rows", err)
-	}
-	return tag.RowsAffected(), nil
+	swept, err := s.sweepOnce(ctx, limit, nil)
+	return swept.Deleted + swept.Buried, err
 }
 
 // RunSweeper deletes what has expired, at once and then every so often, until ctx
 // ends, whose error it returns. While there is much to delete it works a quarter of
-// the time, and after ten minutes of that all the time until it has caught up. It may
-// run on every replica at once: two sweepers never wait for each other. An error of
-// the database is logged, and the next round tries again.
+// the time, and after ten minutes of that all the time until it has caught up.
+//
+// It may run on every replica at once: a batch that meets another replica's does
+// nothing and leaves the round to that one, and the intervals differ by up to a tenth,
+// so that replicas that were started together do not stay together. Nobody waits. An
+// error of the database is logged, and the next round tries again, after twice the time
+// as long as they fail and at most sixteen times as long as usual. A [SweepTracer] hears
+// of each batch.
 func (s *Store) RunSweeper(ctx context.Context, every time.Duration) error {
 	if every <= 0 {
 		return invalid("the sweeper's interval must be positive")
 	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			s.config.Logger.LogAttrs(ctx, slog.LevelError, "idemtx: sweep failed", slog.Any("error", err))
-		}
-		select {
-		case <-ctx.Done():
+	for wait := every; ; {
+		err := s.sweep(ctx)
+		switch {
+		case ctx.Err() != nil:
 			return ctx.Err()
-		case <-ticker.C:
+		case err != nil:
+			s.config.Logger.LogAttrs(ctx, slog.LevelError, "idemtx: sweep failed", slog.Any("error", err))
+			wait = min(2*wait, sweepBackoff*every)
+		default:
+			wait = every
+		}
+		if err := sleep(ctx, jittered(wait)); err != nil {
+			return err
 		}
 	}
 }
 
-// sweep deletes batches until one is not full.
+// jittered is d give or take a tenth.
+func jittered(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5+1)
+}
+
+// sweep deletes batches until one is not full, or another replica is at it.
 func (s *Store) sweep(ctx context.Context) error {
+	lock := sweepLock(s.config.Schema, s.config.Table)
 	return paced(ctx, func() (full bool, err error) {
-		n, err := s.DeleteExpired(ctx, sweepBatch)
-		return n == sweepBatch, err
+		swept, err := s.sweepOnce(ctx, sweepBatch, &lock)
+		return swept.Deleted+swept.Buried == sweepBatch, err
 	})
+}
+
+// sweepOnce deletes a batch. Under a lock it does nothing while another has that.
+func (s *Store) sweepOnce(ctx context.Context, limit int, lock *int64) (swept TraceSweepData, err error) {
+	began := time.Now()
+	var ours bool
+	err = s.transact(ctx, func(b *pgx.Batch) { b.Queue(s.sql.sweep, limit, lock) }, func(br pgx.BatchResults) error {
+		return br.QueryRow().Scan(&ours, &swept.Deleted, &swept.Buried)
+	})
+	if err != nil {
+		swept, err = TraceSweepData{}, s.failed("delete expired rows", err)
+	}
+	if tracer, ok := s.config.Tracer.(SweepTracer); ok {
+		swept.Duration, swept.Skipped, swept.Err = time.Since(began), err == nil && !ours, err
+		tracer.TraceSweep(ctx, swept)
+	}
+	return swept, err
+}
+
+// sweepLock is the advisory lock of those that sweep a table. Another number would let
+// two of them work at once, and no worse.
+func sweepLock(schema, table string) int64 {
+	return keyLock(schema, table, keyID{key: "idemtx sweep lock v1"})
 }
 
 // paced deletes batches until one is not full, and rests in between.

@@ -55,6 +55,36 @@ type TraceStartData struct {
 type TraceEndData struct {
 	Outcome  Outcome
 	Attempts int           // how often the handler was called
+	Handler  time.Duration // spent in the handler; 0 for a DoBatch in one trip
 	Waited   time.Duration // for another request with the same key
+	TookOver bool          // the key was claimed by another call, whose lease had ended
+	Settled  Settlement    // what became of the last COMMIT whose answer was lost
 	Err      error         // what the caller gets; a handler's own error may hold anything
+}
+
+// Settlement is what was found out about a COMMIT whose answer was lost. It is empty
+// when none was.
+type Settlement string
+
+// The ends of a COMMIT whose answer was lost.
+const (
+	SettledCommitted Settlement = "committed" // it had landed
+	SettledUndone    Settlement = "undone"    // it had not
+	SettledUnknown   Settlement = "unknown"   // it could not be found out
+)
+
+// SweepTracer is what a [Tracer] implements that wants to hear of the sweeper, too. It
+// must not block.
+type SweepTracer interface {
+	// TraceSweep is called after each batch of DeleteExpired and RunSweeper.
+	TraceSweep(ctx context.Context, data TraceSweepData)
+}
+
+// TraceSweepData tells what a batch has done.
+type TraceSweepData struct {
+	Deleted  int64 // rows
+	Buried   int64 // rows whose reply was deleted, and whose key is retained
+	Duration time.Duration
+	Skipped  bool // another replica was at it, so that nothing was done
+	Err      error
 }

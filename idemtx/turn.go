@@ -91,9 +91,10 @@ func (t *turn) attempt(ctx context.Context, fn handler) (result, error) {
 		return result{}, t.failure
 	}
 	t.found, t.ran = found, true
+	t.call.tookOver = found.row != nil && found.row.claimed()
 	t.call.runs++
 	t.call.place.runs(t.call.fingerprint)
-	d, err := work(ctx, t.call, t.tx, fn)
+	d, err := t.store.work(ctx, t.call, t.tx, fn)
 	if err != nil {
 		return result{}, t.orOutrun(ctx, err)
 	}
@@ -121,7 +122,7 @@ func (t *turn) orOutrun(ctx context.Context, failure error) error {
 	switch {
 	case !same:
 		return fmt.Errorf("%w: %w", errReplaced, failure)
-	case err != nil, r == nil, r.claimed(), !r.live():
+	case err != nil, r == nil, !r.answered():
 		return failure
 	}
 	return &undoneError{failure}

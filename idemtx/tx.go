@@ -84,7 +84,7 @@ func (s *Store) GetTx(ctx context.Context, tx pgx.Tx, sc scope.Scope, key string
 // same key, PutTx waits for its end. An error of the server leaves tx aborted,
 // as any statement's does; ErrInvalidRequest and ErrReplyNotStorable do not.
 func (s *Store) PutTx(ctx context.Context, tx pgx.Tx, sc scope.Scope, key string, e Entry) (stored bool, err error) {
-	if inHand(tx, keyLock(s.config.Schema, s.config.Table, idOf(sc, key))) {
+	if inHand(tx, s.lockOf(s.idOf(sc, key))) {
 		return false, errOwnKey
 	}
 	return s.putEntry(ctx, tx, sc, key, e)

@@ -28,7 +28,10 @@ type relation struct {
 	OID         uint32 `db:"oid"`
 	Kind        string // TABLE, VIEW and so on; empty when nothing is there
 	Partitioned bool
-	Unlogged    []string // the table or those of its partitions, quoted
+
+	HashPartitioned    bool
+	Moduli, Remainders []int32  // of the partitions
+	Unlogged           []string // the table or those of its partitions, quoted
 
 	RowSecurity       bool     // it hides rows from the role
 	WithoutPrivileges []string // SELECT and so on

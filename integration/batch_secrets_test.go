@@ -110,7 +110,7 @@ func TestBatchErrorsTellNoSecret(t *testing.T) {
 				"scope_bigint":   "ALTER TABLE @ DROP CONSTRAINT scope_length, ALTER scope TYPE bigint USING NULL",
 				"short_key":      "ALTER TABLE @ ALTER key TYPE varchar(3)",
 				"fingerprint":    "ALTER TABLE @ DROP CONSTRAINT fingerprint_is_sha256, ALTER fingerprint TYPE uuid USING NULL",
-				"unique": "INSERT INTO @ SELECT now(), now() + interval '1 day', NULL, NULL, false, sha256(''), 'x', 'x', '1';" +
+				"unique": "INSERT INTO @ (created_at, expires_at, fingerprint, scope, key, response) SELECT now(), now() + interval '1 day', sha256(''), 'x', 'x', '1';" +
 					"CREATE UNIQUE INDEX ON @ ((1))",
 			} {
 				d := newDiscreet(t, withExecMode(mode), withConfig(func(c *idemtx.Config) { c.MaxReplyBytes = 100 }))

@@ -165,7 +165,7 @@ func TestDefectSecretsInErrorsOfABrokenTable(t *testing.T) {
 	for name, breaks := range map[string]string{
 		"check":              "ALTER TABLE @ ADD CONSTRAINT no_reply CHECK (response IS NULL)",
 		"check_of_all":       "ALTER TABLE @ ADD CONSTRAINT no_row CHECK (false)",
-		"unique":             "INSERT INTO @ SELECT now(), now() + interval '1 day', NULL, NULL, false, sha256(''), 'x', 'x', '1'; CREATE UNIQUE INDEX ON @ ((1))",
+		"unique":             "INSERT INTO @ (created_at, expires_at, fingerprint, scope, key, response) SELECT now(), now() + interval '1 day', sha256(''), 'x', 'x', '1'; CREATE UNIQUE INDEX ON @ ((1))",
 		"missing":            "DROP TABLE @",
 		"missing_column":     "ALTER TABLE @ DROP COLUMN fingerprint",
 		"key_bigint":         "ALTER TABLE @ DROP CONSTRAINT key_length, ALTER key TYPE bigint USING NULL",

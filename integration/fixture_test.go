@@ -150,7 +150,15 @@ func (f *fixture) effects(key string) int {
 // rows counts what the store keeps under a key, live or not.
 func (f *fixture) rows(key string) int {
 	f.t.Helper()
-	return ask[int](f.t, "SELECT count(*) FROM "+f.table()+" WHERE key = $1", key)
+	return ask[int](f.t, "SELECT count(*) FROM "+f.table()+" WHERE key = $1", f.stored(key))
+}
+
+// stored is what the table has for a key.
+func (f *fixture) stored(key string) string {
+	f.t.Helper()
+	found, err := f.store.Locate(f.scope, key)
+	require.NoError(f.t, err)
+	return found.Key
 }
 
 func (f *fixture) table() string { return f.schema + ".idemtx_replies" }
@@ -161,7 +169,7 @@ func (f *fixture) expire(key string) {
 	exec(f.t, "UPDATE "+f.table()+" SET created_at = created_at - interval '1 year', "+
 		"expires_at = clock_timestamp() - interval '1 second', "+
 		"lease_until = CASE WHEN lease_until IS NOT NULL THEN clock_timestamp() - interval '1 second' END "+
-		"WHERE key = '"+key+"'")
+		"WHERE key = '"+f.stored(key)+"'")
 }
 
 // ask returns the one value of a query, as the server's superuser sees it.

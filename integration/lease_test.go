@@ -56,7 +56,7 @@ func (h *held) finish(err error) {
 // lease is the claim on a key.
 func (f *fixture) lease(key string) string {
 	f.t.Helper()
-	return ask[string](f.t, "SELECT lease_id::text FROM "+f.table()+" WHERE key = $1 AND lease_until IS NOT NULL", key)
+	return ask[string](f.t, "SELECT lease_id::text FROM "+f.table()+" WHERE key = $1 AND lease_until IS NOT NULL", f.stored(key))
 }
 
 // endLease lets a lease end, and no other.

@@ -8,11 +8,11 @@ var everyDifference = []broken{
 	},
 	{
 		"NoExpiresAt", "{alter} DROP COLUMN expires_at",
-		`column "expires_at" is missing; CHECK expires_after_creation is missing; an index on expires_at is missing`,
+		`column "expires_at" is missing; CHECK claimed_answered_or_retained is missing; CHECK expires_after_creation is missing; CHECK retained_after_expiry is missing; an index on expires_at is missing`,
 	},
 	{
 		"NoLeaseUntil", "{alter} DROP COLUMN lease_until",
-		`column "lease_until" is missing; CHECK claimed_or_answered is missing; CHECK claim_has_holder is missing`,
+		`column "lease_until" is missing; CHECK claimed_answered_or_retained is missing; CHECK claim_has_holder is missing; CHECK claim_is_not_retained is missing`,
 	},
 	{"NoLeaseID", "{alter} DROP COLUMN lease_id", `column "lease_id" is missing; CHECK claim_has_holder is missing`},
 	{"NoRefused", "{alter} DROP COLUMN refused", `column "refused" is missing; CHECK claim_has_no_reply is missing`},
@@ -30,9 +30,14 @@ var everyDifference = []broken{
 	},
 	{
 		"NoResponse", "{alter} DROP COLUMN response",
-		`column "response" is missing; CHECK claimed_or_answered is missing; CHECK claim_has_no_reply is missing`,
+		`column "response" is missing; CHECK claimed_answered_or_retained is missing; CHECK claim_has_no_reply is missing; CHECK sealed_has_body is missing`,
 	},
-	{"NoBody", "{alter} DROP COLUMN body", `column "body" is missing; CHECK claim_has_no_reply is missing`},
+	{"NoBody", "{alter} DROP COLUMN body", `column "body" is missing; CHECK claim_has_no_reply is missing; CHECK sealed_has_body is missing`},
+	{
+		"NoRetainUntil", "{alter} DROP COLUMN retain_until",
+		`column "retain_until" is missing; CHECK claimed_answered_or_retained is missing; CHECK claim_is_not_retained is missing; CHECK retained_after_expiry is missing`,
+	},
+	{"NoSealed", "{alter} DROP COLUMN sealed", `column "sealed" is missing; CHECK sealed_has_body is missing`},
 
 	{
 		"CreatedAtWithoutZone", "{alter} ALTER created_at TYPE timestamp",
@@ -81,6 +86,7 @@ var everyDifference = []broken{
 	{"RefusedWithoutDefault", "{alter} ALTER refused DROP DEFAULT", `column "refused" does not default to false`},
 	{"RefusedByDefault", "{alter} ALTER refused SET DEFAULT true", `column "refused" does not default to false`},
 	{"BodyGenerated", `{alter} DROP COLUMN body, ADD COLUMN body bytea GENERATED ALWAYS AS (fingerprint) STORED,
+		ADD CONSTRAINT sealed_has_body CHECK (NOT sealed OR (response IS NOT NULL AND body IS NOT NULL)),
 		ADD CONSTRAINT claim_has_no_reply CHECK (response IS NOT NULL OR (body IS NULL AND NOT refused))`, `column "body" is generated`},
 	{
 		"ExtraColumn", `{alter} ADD COLUMN "Tenant ""Id""" int NOT NULL`,
@@ -124,7 +130,14 @@ var everyDifference = []broken{
 	{"NoScopeLength", "{alter} DROP CONSTRAINT scope_length", "CHECK scope_length is missing"},
 	{"NoKeyLength", "{alter} DROP CONSTRAINT key_length", "CHECK key_length is missing"},
 	{"NoFingerprintSize", "{alter} DROP CONSTRAINT fingerprint_is_sha256", "CHECK fingerprint_is_sha256 is missing"},
-	{"NoClaimedOrAnswered", "{alter} DROP CONSTRAINT claimed_or_answered", "CHECK claimed_or_answered is missing"},
+	{
+		"NoClaimedAnsweredOrRetained", "{alter} DROP CONSTRAINT claimed_answered_or_retained",
+		"CHECK claimed_answered_or_retained is missing",
+	},
+	{
+		"TheCheckOfAnOlderRelease", "{alter} ADD CONSTRAINT claimed_or_answered CHECK ((response IS NULL) = (lease_until IS NOT NULL))",
+		"CHECK claimed_or_answered is of an older release",
+	},
 	{"NoClaimHasHolder", "{alter} DROP CONSTRAINT claim_has_holder", "CHECK claim_has_holder is missing"},
 	{"NoClaimHasNoReply", "{alter} DROP CONSTRAINT claim_has_no_reply", "CHECK claim_has_no_reply is missing"},
 	{

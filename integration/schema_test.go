@@ -259,6 +259,8 @@ func TestTableRefusesIllegalRows(t *testing.T) {
 		{},
 		claim(nil),
 		{"refused": "true", "body": "'\\x00'", "lease_id": "gen_random_uuid()"},
+		{"sealed": "true", "body": "'\\x00'", "retain_until": "now() + interval '2 days'"},
+		{"response": "NULL", "expires_at": "now() + interval '2 days'", "retain_until": "now() + interval '2 days'"},
 		{"scope": fmt.Sprintf(longest, 1024), "key": fmt.Sprintf(longest, 255)},
 		{"scope": "'Tenant'"},
 		{"scope": "'tenant'"},
@@ -267,11 +269,19 @@ func TestTableRefusesIllegalRows(t *testing.T) {
 		require.NoError(t, insert(legal), legal)
 	}
 	for constraint, illegal := range map[string][]map[string]string{
-		"idemtx_replies_pkey":    {{"scope": "'tenant'"}},
-		"scope_length":           {{"scope": "''"}, {"scope": "repeat('x', 1025)"}, {"scope": "repeat('ß', 513)"}},
-		"key_length":             {{"key": "''"}, {"key": "repeat('x', 256)"}, {"key": "repeat('ß', 128)"}},
-		"fingerprint_is_sha256":  {{"fingerprint": "''"}, {"fingerprint": "sha512('p')"}},
-		"claimed_or_answered":    {{"response": "NULL"}, claim(map[string]string{"response": "'null'"})},
+		"idemtx_replies_pkey":   {{"scope": "'tenant'"}},
+		"scope_length":          {{"scope": "''"}, {"scope": "repeat('x', 1025)"}, {"scope": "repeat('ß', 513)"}},
+		"key_length":            {{"key": "''"}, {"key": "repeat('x', 256)"}, {"key": "repeat('ß', 128)"}},
+		"fingerprint_is_sha256": {{"fingerprint": "''"}, {"fingerprint": "sha512('p')"}},
+		"claimed_answered_or_retained": {
+			{"response": "NULL"},
+			claim(map[string]string{"response": "'null'"}),
+			{"response": "NULL", "retain_until": "now() + interval '2 days'"},
+			{"retain_until": "now() + interval '1 day'"},
+		},
+		"claim_is_not_retained":  {claim(map[string]string{"retain_until": "now() + interval '2 days'"})},
+		"retained_after_expiry":  {{"retain_until": "now() + interval '1 hour'"}},
+		"sealed_has_body":        {{"sealed": "true"}, claim(map[string]string{"sealed": "true"})},
 		"claim_has_holder":       {claim(map[string]string{"lease_id": "NULL"})},
 		"claim_has_no_reply":     {claim(map[string]string{"body": "''"}), claim(map[string]string{"refused": "true"})},
 		"expires_after_creation": {{"expires_at": "now()"}, {"expires_at": "now() - interval '1 day'"}},

@@ -4,16 +4,17 @@ WITH reply AS (
 {work}
 ),
 stored AS (
-	INSERT INTO {table} (scope, key, fingerprint, response, lease_id, created_at, expires_at)
+	INSERT INTO {table} (scope, key, fingerprint, response, lease_id, created_at, expires_at, retain_until)
 	SELECT {scope}, {key}, {fingerprint},
 		-- reply.* is the row, also when it has a column named reply.
-		-- NULL, which claimed_or_answered refuses, when there is no row or it is too
+		-- NULL, which claimed_answered_or_retained refuses, when there is no row or it is too
 		-- long. More than one row is an error of its own.
 		(SELECT CASE WHEN octet_length(to_jsonb(reply.*)::text) <= {max_bytes} THEN to_jsonb(reply.*) END
 			FROM reply),
 		-- No lease: it tells this call's row from another's (ours.sql).
 		{id}::uuid,
-		now, now + {ttl}::bigint * interval '1 microsecond'
+		now, now + {ttl}::bigint * interval '1 microsecond',
+		now + {until}::bigint * interval '1 microsecond'
 	FROM (SELECT clock_timestamp() AS now) AS clock
 	WHERE CASE WHEN current_setting('idemtx.batch', true) = 'true' THEN 'true'
 		ELSE 'idemtx: the work has ended the transaction' END::boolean

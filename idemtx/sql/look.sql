@@ -1,6 +1,7 @@
 -- A statement of its own, after the one that takes the lock: under READ
 -- COMMITTED its snapshot is taken later, so it sees what the last holder wrote.
-SELECT fingerprint, response, body, refused, created_at, expires_at, lease_id,
+SELECT fingerprint, response, body, refused, sealed, response IS NULL AND lease_until IS NULL AS retained,
+	created_at, expires_at, lease_id,
 	-- A claim dies with its lease, an answer when it expires. With nothing left it is
 	-- dead, here and in every other statement, so that no instant is neither.
 	date_part('epoch', coalesce(lease_until, expires_at) - clock_timestamp()) AS seconds_left,

@@ -1,7 +1,8 @@
 -- Did the row come from this call? Compared as jsonb, which is how it is kept,
 -- and alive: an expired row of the same request may hold the same reply, and is
 -- not what this call has written a moment ago.
-SELECT fingerprint, response, body, refused, created_at, expires_at, lease_id,
+SELECT fingerprint, response, body, refused, sealed, response IS NULL AND lease_until IS NULL AS retained,
+	created_at, expires_at, lease_id,
 	date_part('epoch', expires_at - clock_timestamp()) AS seconds_left, false AS unconfirmed
 FROM {table}
 WHERE scope = $1 AND key = $2 AND fingerprint = $3

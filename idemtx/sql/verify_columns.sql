@@ -4,13 +4,15 @@ WITH needed (position, name, type, nullable, collation_name, fallback) AS (VALUE
 	(1, 'created_at', 'pg_catalog.timestamptz'::pg_catalog.regtype, false, NULL, NULL),
 	(2, 'expires_at', 'pg_catalog.timestamptz', false, NULL, NULL),
 	(3, 'lease_until', 'pg_catalog.timestamptz', true, NULL, NULL),
-	(4, 'lease_id', 'pg_catalog.uuid', true, NULL, NULL),
-	(5, 'refused', 'pg_catalog.bool', false, NULL, 'false'),
-	(6, 'fingerprint', 'pg_catalog.bytea', false, NULL, NULL),
-	(7, 'scope', 'pg_catalog.text', false, 'C', NULL),
-	(8, 'key', 'pg_catalog.text', false, 'C', NULL),
-	(9, 'response', 'pg_catalog.jsonb', true, NULL, NULL),
-	(10, 'body', 'pg_catalog.bytea', true, NULL, NULL)
+	(4, 'retain_until', 'pg_catalog.timestamptz', true, NULL, NULL),
+	(5, 'lease_id', 'pg_catalog.uuid', true, NULL, NULL),
+	(6, 'refused', 'pg_catalog.bool', false, NULL, 'false'),
+	(7, 'sealed', 'pg_catalog.bool', false, NULL, 'false'),
+	(8, 'fingerprint', 'pg_catalog.bytea', false, NULL, NULL),
+	(9, 'scope', 'pg_catalog.text', false, 'C', NULL),
+	(10, 'key', 'pg_catalog.text', false, 'C', NULL),
+	(11, 'response', 'pg_catalog.jsonb', true, NULL, NULL),
+	(12, 'body', 'pg_catalog.bytea', true, NULL, NULL)
 ),
 found AS (
 	SELECT

@@ -19,6 +19,9 @@ SELECT
 		ELSE ''
 	END AS kind,
 	coalesce(c.relkind = 'p', false) AS partitioned,
+	coalesce(hashed.whole, false) AS hash_partitioned,
+	coalesce(hashed.moduli, '{}') AS moduli,
+	coalesce(hashed.remainders, '{}') AS remainders,
 	-- A partitioned table has no rows of its own; its partitions are logged or not.
 	ARRAY(
 		SELECT pg_catalog.format('%I.%I', ln.nspname, l.relname)
@@ -53,6 +56,21 @@ LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = wanted.schema_name
 LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.table_name
 LEFT JOIN pg_catalog.pg_constraint pk ON pk.conrelid = c.oid AND pk.contype = 'p'
 LEFT JOIN pg_catalog.pg_index pki ON pki.indexrelid = pk.conindid
+-- A row has no place whose remainder is none of these.
+LEFT JOIN LATERAL (
+	SELECT
+		true AS whole,
+		array_agg(bound.parts[1]::pg_catalog.int4 ORDER BY part.oid) FILTER (WHERE bound.parts IS NOT NULL) AS moduli,
+		array_agg(bound.parts[2]::pg_catalog.int4 ORDER BY part.oid) FILTER (WHERE bound.parts IS NOT NULL) AS remainders
+	FROM pg_catalog.pg_partitioned_table pt
+	LEFT JOIN pg_catalog.pg_inherits h ON h.inhparent = pt.partrelid
+	LEFT JOIN pg_catalog.pg_class part ON part.oid = h.inhrelid
+	LEFT JOIN LATERAL pg_catalog.regexp_match(
+		pg_catalog.pg_get_expr(part.relpartbound, part.oid), 'modulus (\d+), remainder (\d+)'
+	) AS bound (parts) ON true
+	WHERE pt.partrelid = c.oid AND pt.partstrat = 'h'
+	GROUP BY pt.partrelid
+) hashed ON true
 -- The best index that begins with expires_at. Its name does not matter.
 LEFT JOIN LATERAL (
 	SELECT x.relname, i.indisvalid, i.indpred IS NOT NULL AS partial
