@@ -78,11 +78,14 @@ func (s *Store) create(ctx context.Context, withNamespace bool) error {
 //
 // For a schema other than public they begin with CREATE SCHEMA IF NOT EXISTS, and
 // with [Config.Partitions] they make the partitions, too.
-func (s *Store) SchemaSQL() string {
-	if s.config.Schema == "public" {
-		return s.named(createSQL) + s.config.partitionsSQL()
+func (s *Store) SchemaSQL() string { return s.whole(createSQL) }
+
+// whole is what makes a table, with the schema it is in and its partitions.
+func (s *Store) whole(create string) string {
+	if s.config.Schema != "public" {
+		create = createNamespaceSQL + create
 	}
-	return s.named(createNamespaceSQL+createSQL) + s.config.partitionsSQL()
+	return s.named(create) + s.config.partitionsSQL()
 }
 
 // named fills in the names in one pass: a schema may itself be called {table}.

@@ -1,6 +1,8 @@
 package idemtx
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"strings"
 	"testing"
@@ -118,4 +120,18 @@ func TestErrorsOfNoServer(t *testing.T) {
 	store := unconnected(t, Config{})
 	require.ErrorContains(t, store.VerifySchema(t.Context()), "idemtx: verify schema: ")
 	require.ErrorContains(t, store.CreateSchema(t.Context()), "idemtx: verify schema: ")
+}
+
+// A migration that was applied somewhere is never changed, not even by a byte.
+func TestMigrationsAreFrozen(t *testing.T) {
+	t.Parallel()
+	sums := map[string]string{}
+	for i, m := range unconnected(t, Config{}).Migrations() {
+		require.Equal(t, i+1, m.Version)
+		require.Regexp(t, `^[a-z_]+$`, m.Name)
+		require.NotRegexp(t, `[{}]`, m.SQL)
+		sum := sha256.Sum256([]byte(m.SQL))
+		sums[m.Name] = hex.EncodeToString(sum[:4])
+	}
+	require.Equal(t, map[string]string{"create": "235d9a82", "retain_and_seal": "caf350bc", "validate": "2a842e93"}, sums)
 }

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	_ "embed"
 	"encoding/hex"
 	"strings"
 	"testing"
@@ -13,17 +12,32 @@ import (
 	"github.com/idemtx/idemtx/idemtx"
 )
 
-// schema1 is the table as the first release made it, in the schema public.
-//
-//go:embed testdata/schema_1.sql
-var schema1 string
-
-// The cures make the table of today out of an older one, and its rows live on.
+// The cures make the table of today out of an older one, as the migrations do, and its
+// rows live on.
 func TestUpgradeFromTheFirstSchema(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	for name, partitions := range map[string]int{"plain": 0, "partitioned": 3} {
+		for how, upgrade := range map[string]func(*testing.T, *fixture, error){
+			"by the cures": func(t *testing.T, f *fixture, found error) { cure(t, f.store, found) },
+			"by migrations": func(t *testing.T, f *fixture, _ error) {
+				for _, step := range f.store.Migrations()[1:] {
+					exec(t, step.SQL)
+				}
+			},
+		} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				upgradeFromTheFirstSchema(t, newFixture(t, partitioning(partitions)), upgrade)
+			})
+		}
+	}
+}
+
+func upgradeFromTheFirstSchema(t *testing.T, f *fixture, upgrade func(*testing.T, *fixture, error)) {
+	t.Helper()
+	want := shape(t, f.pool, f.table())
 	exec(t, "DROP TABLE "+f.table())
-	exec(t, strings.ReplaceAll(schema1, `"public"`, f.schema))
+	exec(t, f.store.Migrations()[0].SQL)
 	r := f.request("k")
 	fingerprint, err := idemtx.FingerprintOf(r.Operation, r.Payload)
 	require.NoError(t, err)
@@ -39,8 +53,9 @@ func TestUpgradeFromTheFirstSchema(t *testing.T) {
 		"CHECK sealed_has_body is missing", "CHECK retained_after_expiry is missing",
 		"CHECK claimed_or_answered is of an older release",
 	}, differences(t, err))
-	cure(t, f.store, err)
+	upgrade(t, f, err)
 	require.NoError(t, f.store.VerifySchema(t.Context()))
+	require.ElementsMatch(t, want, shape(t, f.pool, f.table()))
 
 	again := f.peer(withConfig(retaining)) // whose connections have not seen the old table
 	reply, err := idemtx.Do(t.Context(), again.store, r, func(ctx context.Context, tx pgx.Tx) (order, error) {

@@ -3,7 +3,7 @@
 --
 -- A table that is there already is left as it is; VerifySchema finds out whether
 -- it is the right one.
-CREATE TABLE IF NOT EXISTS "public"."idemtx_replies" (
+CREATE TABLE IF NOT EXISTS {table} (
 	created_at  timestamptz NOT NULL,
 	expires_at  timestamptz NOT NULL,
 	lease_until timestamptz,
@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS "public"."idemtx_replies" (
 	response    jsonb,
 	-- Only what must come back byte for byte, which jsonb does not do.
 	body        bytea,
-	CONSTRAINT "idemtx_replies_pkey" PRIMARY KEY (scope, key),
+	CONSTRAINT {pkey} PRIMARY KEY (scope, key),
 	-- An index entry longer than a third of a page is refused.
 	CONSTRAINT scope_length CHECK (octet_length(scope) BETWEEN 1 AND 1024),
 	CONSTRAINT key_length CHECK (octet_length(key) BETWEEN 1 AND 255),
@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS "public"."idemtx_replies" (
 	CONSTRAINT claim_has_holder CHECK (lease_until IS NULL OR lease_id IS NOT NULL),
 	CONSTRAINT claim_has_no_reply CHECK (response IS NOT NULL OR (body IS NULL AND NOT refused)),
 	CONSTRAINT expires_after_creation CHECK (expires_at > created_at)
-);
+){partitioned};
 
 -- The sweeper reads the oldest first.
-CREATE INDEX IF NOT EXISTS "idemtx_replies_expires_at_idx" ON "public"."idemtx_replies" (expires_at);
+CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at);
