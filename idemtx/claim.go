@@ -52,7 +52,7 @@ func (cl *claim) run(ctx context.Context, fn poolHandler) (result, error) {
 		// When the work is done and its reply cannot be stored, the lease keeps
 		// the work from being done again at once.
 		if !done {
-			cl.release(false)
+			cl.release(ctx, false)
 		}
 	}()
 	began := time.Now()
@@ -84,7 +84,7 @@ func (cl *claim) open(ctx context.Context) (finding, error) {
 	})
 	if err != nil {
 		if !rejected(err) && !unsent(err) {
-			cl.release(true)
+			cl.release(ctx, true)
 		}
 		return finding{}, s.failed("claim the key", err)
 	}

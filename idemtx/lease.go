@@ -25,7 +25,7 @@ var errLeaseLost = errors.New("idemtx: the lease ran out and another request has
 func (cl *claim) underLease(ctx context.Context, fn func(context.Context) (draft, error)) (draft, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	// Not a child of ctx: the handler may go on when its caller has gone.
-	renewing, stop := context.WithCancel(context.Background())
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -84,7 +84,7 @@ func (cl *claim) save(ctx context.Context, d draft) (result, error) {
 			_ = sleep(context.WithoutCancel(ctx), firstRetryIn<<(2*(try-1)))
 		}
 		var w written
-		if w, err = cl.complete(d); err == nil {
+		if w, err = cl.complete(ctx, d); err == nil {
 			return result{row: d.row(cl.call, w)}, nil
 		}
 		if notStorable(err) || errors.Is(err, errLeaseLost) {
@@ -105,8 +105,8 @@ func (cl *claim) seal(ctx context.Context, d *draft) error {
 }
 
 // complete may be called again when its answer was lost: it finds its own row.
-func (cl *claim) complete(d draft) (written, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
+func (cl *claim) complete(ctx context.Context, d draft) (written, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
 	var w written
 	err := cl.store.transact(ctx, func(b *pgx.Batch) {
@@ -122,8 +122,8 @@ func (cl *claim) complete(d draft) (written, error) {
 
 // release gives the key back, as far as it is still this call's. A claim whose
 // answer was lost may still be under way, or have landed: its end is waited for.
-func (cl *claim) release(lost bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+func (cl *claim) release(ctx context.Context, lost bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	err := cl.store.transact(ctx, func(b *pgx.Batch) {
 		if lost {
