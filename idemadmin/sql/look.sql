@@ -1,0 +1,2 @@
+{rows}
+WHERE scope = $1 AND key = $2

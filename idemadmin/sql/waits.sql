@@ -1,0 +1,11 @@
+-- Who waits for a key, or for the fingerprint before it, by the statements that
+-- idemtx waits with. Of which table it is the lock does not tell.
+SELECT a.pid, date_part('epoch', clock_timestamp() - coalesce(l.waitstart, a.query_start)) AS seconds,
+	pg_catalog.pg_blocking_pids(a.pid) AS blockers
+FROM pg_catalog.pg_locks l
+JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND NOT l.granted AND l.objsubid = 1 AND a.datname = current_database()
+	AND a.wait_event = 'advisory' AND a.query LIKE 'SELECT pg\_advisory\_xact\_lock%'
+	AND clock_timestamp() - coalesce(l.waitstart, a.query_start) >= $1::float8 * interval '1 second'
+ORDER BY seconds DESC
+LIMIT 100

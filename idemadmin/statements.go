@@ -1,0 +1,39 @@
+package idemadmin
+
+import (
+	"embed"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/idemtx/idemtx/idemtx"
+)
+
+//go:embed sql/*.sql
+var sqlFiles embed.FS
+
+// parts of statements, each in a file of its own.
+var parts = []string{"rows", "parts", "keyholders"}
+
+// statement is a file of sql/ with its parts and the store's table in it.
+func statement(s *idemtx.Store, file string) string {
+	sql := mustRead(file)
+	for _, part := range parts {
+		sql = strings.ReplaceAll(sql, "{"+part+"}", mustRead(part))
+	}
+	return strings.ReplaceAll(sql, "{table}", table(s)) // last: in a name, braces are braces
+}
+
+// table is the store's, quoted and with its schema.
+func table(s *idemtx.Store) string {
+	config := s.Config()
+	return pgx.Identifier{config.Schema, config.Table}.Sanitize()
+}
+
+func mustRead(file string) string {
+	text, err := sqlFiles.ReadFile("sql/" + file + ".sql")
+	if err != nil {
+		panic(err) // the file is embedded, so its name here is wrong
+	}
+	return string(text)
+}

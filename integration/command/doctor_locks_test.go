@@ -1,0 +1,62 @@
+package command
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/idemtx/idemtx/idemadmin"
+)
+
+// examine returns the findings about a subject that are not ok.
+func (f *fixture) examine(subject string) (found []idemadmin.Finding) {
+	f.t.Helper()
+	all, err := idemadmin.Examine(f.t.Context(), f.store)
+	require.NoError(f.t, err)
+	for _, one := range all {
+		if one.Subject == subject && one.Level != idemadmin.LevelOK {
+			found = append(found, one)
+		}
+	}
+	return found
+}
+
+// A request that has waited for long is found with who makes it wait, and so is the
+// handler that does nothing in its transaction.
+func TestDoctorFindsAWaitAndItsHolder(t *testing.T) {
+	t.Parallel()
+	f := newApart(t)
+	_, other := f.open()
+	call := f.flyDo(f.store, key)
+	waits := make(chan error, 1)
+	second := f.detached(func() { waits <- f.replay(other, key) })
+	var waiter int32
+	require.Eventually(t, func() bool {
+		waiter = ask[int32](f, `SELECT coalesce(min(pid), 0) FROM pg_stat_activity
+			WHERE application_name = $1 AND wait_event = 'advisory'`, f.schema)
+		return waiter != 0
+	}, patience, tick)
+
+	var wait, holder bool
+	require.Eventually(t, func() bool {
+		for _, one := range f.examine("waits") {
+			wait = wait || contains(one.Text, fmt.Sprintf("backend %d has waited", waiter), fmt.Sprintf("backend %d holds", call.pid)) &&
+				contains(one.Advice, "pg_terminate_backend")
+		}
+		for _, one := range f.examine("holders") {
+			holder = holder || contains(one.Text, fmt.Sprintf("backend %d holds", call.pid), "idle") &&
+				contains(one.Advice, fmt.Sprintf("pg_terminate_backend(%d)", call.pid))
+		}
+		return wait && holder
+	}, patience, 50*tick)
+
+	// Of another table, there is no holder.
+	beside := newOn(t, f.url)
+	require.NoError(t, beside.store.CreateSchema(t.Context()))
+	require.Empty(t, beside.examine("holders"))
+	require.NoError(t, call.land())
+	second()
+	require.NoError(t, <-waits)
+	require.Empty(t, f.examine("holders"))
+}
