@@ -117,8 +117,9 @@ func (b *lockedBuffer) String() string {
 // ordersService is the program serving.
 type ordersService struct {
 	*orders
-	url  string
-	curl []string // the lines to copy
+	url   string
+	curl  []string // the lines to copy
+	pages string   // and where operators look
 }
 
 // serve returns when the program has said all that it says at the start.
@@ -129,7 +130,8 @@ func (t ordersTest) serve() *ordersService {
 	match := regexp.MustCompile(`^orders: listening on (http://127\.0\.0\.1:\d+), Ctrl-C ends it$`).FindStringSubmatch(listening)
 	require.NotNil(t, match, listening)
 	s.url = match[1]
-	s.curl = s.lines(6)[3:]
+	rest := s.lines(8)
+	s.curl, s.pages = rest[3:6], rest[7]
 	return s
 }
 

@@ -22,6 +22,7 @@ func TestOrders(t *testing.T) {
 		"AccountsAreApart":      ordersTest.accounts,
 		"BadRequests":           ordersTest.badRequests,
 		"InterruptIsClean":      ordersTest.interrupt,
+		"PagesAreForOperators":  ordersTest.pages,
 		"Demo":                  ordersTest.demo,
 		"DemoInterrupted":       ordersTest.demoInterrupted,
 		"DemoKilled":            ordersTest.demoKilled,
@@ -56,6 +57,32 @@ func (t ordersTest) curlLines() {
 		require.NoError(t, err, s.curl[i])
 		require.Contains(t, string(out), "\r\n\r\n"+want.body)
 		require.Equal(t, want.replayed, strings.Contains(string(out), "\r\nIdempotency-Replayed: true\r\n"), "%s", out)
+	}
+}
+
+// pages counts what was ordered, for who has a login.
+func (t ordersTest) pages() {
+	s := t.serve()
+	require.Equal(t, http.StatusCreated, s.order("demo", "key of the lamps", "lamp", 2).status)
+	require.True(t, s.order("demo", "key of the lamps", "lamp", 2).replayed)
+	url := s.pages[strings.Index(s.pages, "http://"):]
+	require.Equal(t, s.url+"/admin/keys/", url)
+	for name, status := range map[string]int{"operator": http.StatusOK, "demo": http.StatusUnauthorized, "": http.StatusUnauthorized} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+		require.NoError(t, err)
+		if name != "" {
+			r.SetBasicAuth(name, "any")
+		}
+		response, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		page, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.Equal(t, status, response.StatusCode, name)
+		require.NotContains(t, string(page), "key of the")
+		if status == http.StatusOK {
+			require.Contains(t, string(page), "replayed")
+		}
 	}
 }
 
@@ -152,19 +179,20 @@ func (t ordersTest) demo() {
 	require.NoError(t, demo.wait(), "%s%s", out, demo.stderr)
 	require.Equal(t, `Each line is one order, sent again and again with the same key.
 
-                                            requests sent  orders that exist  replies that agree  expected
+                                            requests sent  orders that exist  mails sent  replies that agree  expected
 co-transaction
-  100 times at once                                   100                  1          100 of 100  1 order
-  killed between its write and its commit               3                  1              2 of 2  1 order
-  killed between its commit and its answer              3                  1              2 of 2  1 order
+  100 times at once                                   100                  1           1          100 of 100  1 order, 1 mail
+  killed between its write and its commit               3                  1           1              2 of 2  1 order, 1 mail
+  killed between its commit and its answer              3                  1           1              2 of 2  1 order, 1 mail
 pool mode
-  100 times at once                                   100                  1          100 of 100  1 order
-  killed between its write and its commit               3                  1              2 of 2  1 order
-  killed between its commit and its answer              3                  2              2 of 2  2 orders
+  100 times at once                                   100                  1           1          100 of 100  1 order, 1 mail
+  killed between its write and its commit               3                  1           1              2 of 2  1 order, 1 mail
+  killed between its commit and its answer              3                  2           1              2 of 2  2 orders, 1 mail
 
-Every count is right. The co-transaction commits an order and its reply together:
-there is nothing in between that a crash could hit. Pool mode commits one after
-the other, and the crash in between has placed the order twice.
+Every count is right. The co-transaction commits an order, the job to mail its
+confirmation and its reply together: there is nothing in between that a crash could
+hit. Pool mode commits the reply later, and the crash in between has placed the order
+twice. Both orders' mails have the request's key, and the provider has sent the first.
 `, string(out))
 	requireNoSchema(t.T, demo.schema)
 }

@@ -57,11 +57,15 @@ func runChild(stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	defer pool.Close()
+	box, err := newOutbox(pool, config.Schema, nil) // its jobs are worked by the demo itself
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	server := newServer(mortal(newService(pool, store, ledger), config.Crash))
+	server := newServer(mortal(newService(pool, store, ledger, box), config.Crash))
 	go func() {
 		_, _ = io.Copy(io.Discard, stdin)
 		_ = server.Close()
@@ -77,8 +81,8 @@ func runChild(stdin io.Reader, stdout io.Writer) error {
 func mortal(s *service, c crash) http.Handler {
 	if c == afterWrite {
 		place := s.place
-		s.place = func(ctx context.Context, tx pgx.Tx, account string, o order) (placedOrder, error) {
-			placed, err := place(ctx, tx, account, o)
+		s.place = func(ctx context.Context, tx pgx.Tx, r idemtx.Request, account string, o order) (placedOrder, error) {
+			placed, err := place(ctx, tx, r, account, o)
 			if err == nil {
 				die()
 			}
@@ -136,7 +140,7 @@ func (s *service) placeInPool(w http.ResponseWriter, r *http.Request, c crash) {
 	request := idemtx.Request{Scope: owner, Operation: "POST " + poolPath, Key: key, Payload: o}
 	reply, err := idemtx.DoPool(r.Context(), s.store, request, func(ctx context.Context) (placed placedOrder, err error) {
 		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-			placed, err = s.place(ctx, tx, account, o)
+			placed, err = s.place(ctx, tx, request, account, o)
 			return err
 		})
 		if err == nil && c == afterCommit {

@@ -23,19 +23,19 @@ func asExpected() []result {
 func TestTable(t *testing.T) {
 	t.Parallel()
 	results := asExpected()
-	results[1].got.orders, results[1].got.agree = 12, 0
+	results[1].got.orders, results[1].got.mails, results[1].got.agree = 12, 0, 0
 	var out bytes.Buffer
 	writeTable(&out, results)
 	require.Equal(t, `
-                                            requests sent  orders that exist  replies that agree  expected
+                                            requests sent  orders that exist  mails sent  replies that agree  expected
 co-transaction
-  100 times at once                                   100                  1          100 of 100  1 order
-  killed between its write and its commit               3                 12              0 of 2  1 order
-  killed between its commit and its answer              3                  1              2 of 2  1 order
+  100 times at once                                   100                  1           1          100 of 100  1 order, 1 mail
+  killed between its write and its commit               3                 12           0              0 of 2  1 order, 1 mail
+  killed between its commit and its answer              3                  1           1              2 of 2  1 order, 1 mail
 pool mode
-  100 times at once                                   100                  1          100 of 100  1 order
-  killed between its write and its commit               3                  1              2 of 2  1 order
-  killed between its commit and its answer              3                  2              2 of 2  2 orders
+  100 times at once                                   100                  1           1          100 of 100  1 order, 1 mail
+  killed between its write and its commit               3                  1           1              2 of 2  1 order, 1 mail
+  killed between its commit and its answer              3                  2           1              2 of 2  2 orders, 1 mail
 `, "\n"+out.String())
 }
 
@@ -51,6 +51,7 @@ func TestVerdict(t *testing.T) {
 		"survived": {func(c *counts) { c.survived = 0 }, "orders after the crash: 0, expected 1"},
 		"orders":   {func(c *counts) { c.orders = 1 }, "orders that exist: 1, expected 2"},
 		"taken":    {func(c *counts) { c.taken++ }, "taken from the stock: 3, expected 2"},
+		"mails":    {func(c *counts) { c.mails = 2 }, "mails sent: 2, expected 1"},
 		"replies":  {func(c *counts) { c.replies-- }, "replies that came: 1, expected 2"},
 		"agree":    {func(c *counts) { c.agree-- }, "replies that agree: 1, expected 2"},
 		"replayed": {func(c *counts) { c.replayed++ }, "replies marked as replayed: 2, expected 1"},
@@ -88,7 +89,7 @@ func TestServeSaysThatThePortIsTaken(t *testing.T) {
 	require.NoError(t, err)
 	defer other.Close()
 	var out bytes.Buffer
-	err = serve(t.Context(), other.Addr().String(), &out)
+	err = serve(t.Context(), options{addr: other.Addr().String()}, &out)
 	require.EqualError(t, err, other.Addr().String()+" is taken by another program: choose another with -addr")
 	require.Empty(t, out.String())
 }

@@ -95,6 +95,16 @@ func (l ledger) list(ctx context.Context, db querier, account string) ([]placedO
 	return pgx.CollectRows(rows, scanOrder)
 }
 
+// get returns one order, or pgx.ErrNoRows.
+func (l ledger) get(ctx context.Context, db querier, id int64) (placedOrder, error) {
+	rows, err := db.Query(ctx, `SELECT id, customer, sku, quantity, placed_at FROM `+l.schema+`.orders
+		WHERE id = $1`, id)
+	if err != nil {
+		return placedOrder{}, err
+	}
+	return pgx.CollectExactlyOneRow(rows, scanOrder)
+}
+
 // available returns how many are left.
 func (l ledger) available(ctx context.Context, db querier, sku string) (int, error) {
 	var n int

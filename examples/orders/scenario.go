@@ -36,27 +36,27 @@ type scenario struct {
 var scenarios = []scenario{
 	{
 		coTransaction, "100 times at once", noCrash,
-		counts{sent: 100, orders: 1, replies: 100, agree: 100, replayed: 99},
+		counts{sent: 100, orders: 1, mails: 1, replies: 100, agree: 100, replayed: 99},
 	},
 	{
 		coTransaction, "killed between its write and its commit", afterWrite,
-		counts{sent: 3, survived: 0, orders: 1, replies: 2, agree: 2, replayed: 1},
+		counts{sent: 3, survived: 0, orders: 1, mails: 1, replies: 2, agree: 2, replayed: 1},
 	},
 	{
 		coTransaction, "killed between its commit and its answer", afterCommit,
-		counts{sent: 3, survived: 1, orders: 1, replies: 2, agree: 2, replayed: 2},
+		counts{sent: 3, survived: 1, orders: 1, mails: 1, replies: 2, agree: 2, replayed: 2},
 	},
 	{
 		poolMode, "100 times at once", noCrash,
-		counts{sent: 100, orders: 1, replies: 100, agree: 100, replayed: 99},
+		counts{sent: 100, orders: 1, mails: 1, replies: 100, agree: 100, replayed: 99},
 	},
 	{
 		poolMode, "killed between its write and its commit", afterWrite,
-		counts{sent: 3, survived: 0, orders: 1, replies: 2, agree: 2, replayed: 1},
+		counts{sent: 3, survived: 0, orders: 1, mails: 1, replies: 2, agree: 2, replayed: 1},
 	},
 	{
 		poolMode, "killed between its commit and its answer", afterCommit,
-		counts{sent: 3, survived: 1, orders: 2, replies: 2, agree: 2, replayed: 1},
+		counts{sent: 3, survived: 1, orders: 2, mails: 1, replies: 2, agree: 2, replayed: 1},
 	},
 }
 
@@ -72,6 +72,7 @@ type counts struct {
 	survived int // orders that were there after the crash, before the retry
 	orders   int // that exist in the end
 	taken    int // from the stock; one for each order
+	mails    int // that the provider has sent; one for each request, also where it was placed twice
 	replies  int // that came
 	agree    int // of these, with the first one, byte for byte
 	replayed int // of these, that say so
@@ -89,6 +90,7 @@ func (c counts) differences(got counts) []string {
 		{"orders after the crash", c.survived, got.survived},
 		{"orders that exist", c.orders, got.orders},
 		{"taken from the stock", c.taken, got.taken},
+		{"mails sent", c.mails, got.mails},
 		{"replies that came", c.replies, got.replies},
 		{"replies that agree", c.agree, got.agree},
 		{"replies marked as replayed", c.replayed, got.replayed},
@@ -127,7 +129,11 @@ func (s scenario) run(ctx context.Context, db *database) (got counts, err error)
 		return got, err
 	}
 	after, err := db.ledger.available(ctx, db.pool, demoSKU)
+	if err != nil {
+		return got, err
+	}
 	got.taken = before - after
+	got.mails, err = s.mails(ctx, db)
 	return got, err
 }
 
@@ -189,6 +195,16 @@ func (s scenario) killAndRetry(ctx context.Context, db *database, got *counts) (
 // orders counts those of this scenario.
 func (s scenario) orders(ctx context.Context, db *database) (n int, err error) {
 	err = db.pool.QueryRow(ctx, `SELECT count(*) FROM `+db.ledger.schema+`.orders WHERE customer = $1`,
+		s.customer()).Scan(&n)
+	return n, err
+}
+
+// mails counts those of this scenario, when no job is left to be worked.
+func (s scenario) mails(ctx context.Context, db *database) (n int, err error) {
+	if err := db.emptyOutbox(ctx); err != nil {
+		return 0, err
+	}
+	err = db.pool.QueryRow(ctx, `SELECT count(*) FROM `+db.ledger.schema+`.mails WHERE recipient = $1`,
 		s.customer()).Scan(&n)
 	return n, err
 }

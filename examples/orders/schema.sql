@@ -15,6 +15,15 @@ CREATE TABLE {schema}.orders (
 	customer  text NOT NULL  -- whom it is for
 );
 
+-- What the stand-in for a mail provider has sent.
+CREATE TABLE {schema}.mails (
+	id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	sent_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+	recipient text NOT NULL,
+	subject   text NOT NULL,
+	body      text NOT NULL
+);
+
 INSERT INTO {schema}.stock (sku, available) VALUES
 	('lamp', 10),
 	('chair', 3),

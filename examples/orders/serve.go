@@ -7,22 +7,31 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"time"
 )
 
+// options are of one process of the service.
+type options struct {
+	addr   string
+	schema string // that stays; empty for one of its own
+	mail   string // where the provider is; empty for a stand-in
+	work   bool   // whether it works jobs
+}
+
 // serve answers requests until ctx ends.
-func serve(ctx context.Context, addr string, out io.Writer) (err error) {
+func serve(ctx context.Context, o options, out io.Writer) (err error) {
 	// First, because nothing has to be cleaned up when the port is taken.
-	listener, err := net.Listen("tcp", addr)
+	listener, err := net.Listen("tcp", o.addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%s is taken by another program: choose another with -addr", addr)
+		return fmt.Errorf("%s is taken by another program: choose another with -addr", o.addr)
 	case err != nil:
 		return err
 	}
 	defer listener.Close()
-	db, err := openDatabase(ctx)
+	db, err := openDatabase(ctx, o.schema)
 	if err != nil {
 		return because(ctx, err)
 	}
@@ -31,7 +40,15 @@ func serve(ctx context.Context, addr string, out io.Writer) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { _ = db.store.RunSweeper(ctx, time.Minute) }() // ends with ctx, and logs what fails
-	server := newServer(newService(db.pool, db.store, db.ledger).handler())
+	box, stop, err := db.post(ctx, o.mail, o.work)
+	if err != nil {
+		return because(ctx, err)
+	}
+	defer func() { err = errors.Join(err, stop()) }() // after the requests have ended, which may need it
+	if db.mails.url != "" {
+		fmt.Fprintf(os.Stderr, "orders: the mails that are sent: curl %s\n", db.mails.url)
+	}
+	server := newServer(newService(db.pool, db.store, db.ledger, box).handler())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	greet(out, "http://"+listener.Addr().String())
@@ -77,5 +94,7 @@ An order, the same order again, and what is left of the 10 lamps:
 %s
 %s
 curl -i %s/stock/lamp
-`, url, post, post, url)
+
+What has become of the keys, for operators, whose name is operator with any password: %s%s
+`, url, post, post, url, url, keysPath)
 }

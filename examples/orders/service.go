@@ -22,13 +22,25 @@ type service struct {
 	pool   *pgxpool.Pool
 	store  *idemtx.Store
 	ledger ledger
+	outbox outbox
 
-	// place is the ledger's; the demo puts one here that dies.
-	place func(ctx context.Context, tx pgx.Tx, account string, o order) (placedOrder, error)
+	// place is placeAndConfirm; the demo puts one here that dies.
+	place func(ctx context.Context, tx pgx.Tx, r idemtx.Request, account string, o order) (placedOrder, error)
 }
 
-func newService(pool *pgxpool.Pool, store *idemtx.Store, l ledger) *service {
-	return &service{pool: pool, store: store, ledger: l, place: l.place}
+func newService(pool *pgxpool.Pool, store *idemtx.Store, l ledger, b outbox) *service {
+	s := &service{pool: pool, store: store, ledger: l, outbox: b}
+	s.place = s.placeAndConfirm
+	return s
+}
+
+// placeAndConfirm places an order and has its confirmation sent, when tx commits.
+func (s *service) placeAndConfirm(ctx context.Context, tx pgx.Tx, r idemtx.Request, account string, o order) (placedOrder, error) {
+	placed, err := s.ledger.place(ctx, tx, account, o)
+	if err != nil {
+		return placedOrder{}, err
+	}
+	return placed, s.outbox.enqueue(ctx, tx, r, placed)
 }
 
 func (s *service) handler() http.Handler {
@@ -42,6 +54,7 @@ func (s *service) handler() http.Handler {
 	mux.Handle("POST /orders", once(http.HandlerFunc(s.placeOrder)))
 	mux.HandleFunc("GET /orders", s.listOrders)
 	mux.HandleFunc("GET /stock/{sku}", s.showStock)
+	mux.Handle(keysPath, s.keys())
 	return mux
 }
 
@@ -84,7 +97,8 @@ func (s *service) placeOrder(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, err)
 		return
 	}
-	placed, err := s.place(r.Context(), idemhttp.Tx(r.Context()), account, o)
+	ctx := r.Context()
+	placed, err := s.place(ctx, idemhttp.Tx(ctx), idemhttp.Request(ctx), account, o)
 	if err != nil {
 		fail(w, r, err)
 		return
