@@ -38,8 +38,8 @@ func ofTheMoment(err error) bool {
 
 // passing tells that the server will not refuse for long: by the classes of
 // PostgreSQL's appendix A, a broken connection, an undone transaction, a lack of
-// resources, an intervention, the standby of a server that is taking over, a lock
-// that was not to be had, and a prepared statement that has become another one,
+// resources, an intervention, the standby of a server that is taking over, a
+// transaction that was idle or open for too long, a lock that was not to be had, and a prepared statement that has become another one,
 // as by a migration, or is gone.
 func passing(e *pgconn.PgError) bool {
 	if len(e.Code) != 5 {
@@ -50,7 +50,7 @@ func passing(e *pgconn.PgError) bool {
 		return true
 	}
 	switch e.Code {
-	case "25006", "26000", "55P03":
+	case "25006", "25P03", "25P04", "26000", "55P03":
 		return true
 	}
 	return e.Code == "0A000" && e.Routine == "RevalidateCachedQuery"

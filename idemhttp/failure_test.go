@@ -55,6 +55,8 @@ func TestWhatAnErrorIsToTheClient(t *testing.T) {
 		{wrap(&pgconn.PgError{Code: "53300"}), unavailable, time.Second},
 		{wrap(&pgconn.PgError{Code: "08006"}), unavailable, time.Second},
 		{wrap(&pgconn.PgError{Code: "25006"}), unavailable, time.Second},
+		{wrap(&pgconn.PgError{Code: "25P03"}), unavailable, time.Second},
+		{wrap(&pgconn.PgError{Code: "25P04"}), unavailable, time.Second},
 		{wrap(&pgconn.PgError{Code: "55P03"}), unavailable, time.Second},
 		{wrap(idemtx.ErrOutcomeUnknown), unavailable, time.Second},
 		{fmt.Errorf("%w: %w", idemtx.ErrOutcomeUnknown, &pgconn.PgError{Code: "28P01"}), unavailable, time.Second},
