@@ -177,7 +177,7 @@ func (d draft) row(c *call, w written) *row {
 	}
 }
 
-// backoff is about 10 ms before the second attempt and doubles from there: the
+// backoff is about 5 ms before the second attempt and doubles from there: the
 // transaction that won is over by then, and two losers do not meet again.
 func backoff(attempts int) time.Duration {
 	base := 5 * time.Millisecond << min(attempts, 6)
