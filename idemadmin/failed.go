@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/idemtx/idemtx/idemtx"
+	"github.com/idemtx/idemtx/internal/pgredact"
 )
 
 // failed says what the statement that failed was for. When the table is not as
@@ -29,21 +30,5 @@ func failed(ctx context.Context, s *idemtx.Store, what string, err error) error 
 			return fmt.Errorf("idemadmin: %s: %w", what, differs)
 		}
 	}
-	return fmt.Errorf("idemadmin: %s: %w", what, withoutValues(pgErr))
-}
-
-// withoutValues copies what can hold no data of a row: no detail, no context, and
-// the message only where it is a fixed text or names objects.
-func withoutValues(e *pgconn.PgError) *pgconn.PgError {
-	message := e.Message
-	switch {
-	case strings.HasPrefix(e.Code, "22"): // data exceptions quote the data
-		message = "data exception"
-	case strings.HasPrefix(e.Code, "P0"), e.Routine == "exec_stmt_raise":
-		message = "raised by a trigger" // which may have put the row into it
-	}
-	return &pgconn.PgError{
-		Severity: e.Severity, SeverityUnlocalized: e.SeverityUnlocalized, Code: e.Code, Message: message,
-		SchemaName: e.SchemaName, TableName: e.TableName, ColumnName: e.ColumnName, ConstraintName: e.ConstraintName,
-	}
+	return fmt.Errorf("idemadmin: %s: %w", what, pgredact.WithoutValues(pgErr))
 }

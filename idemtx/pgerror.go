@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/idemtx/idemtx/internal/pgredact"
 )
 
 // SQLSTATEs that mean something here, by the names of PostgreSQL's manual,
@@ -40,28 +42,10 @@ func (s *Store) failed(what string, err error) error {
 	if missing := s.missingSchema(pgErr.Code); missing != nil {
 		return fmt.Errorf("idemtx: %s: %w", what, missing)
 	}
-	return fmt.Errorf("idemtx: %s: %w", what, withoutValues(pgErr))
+	return fmt.Errorf("idemtx: %s: %w", what, pgredact.WithoutValues(pgErr))
 }
 
 var errUnsent = errors.New("idemtx: a statement could not be sent")
-
-// withoutValues copies what can hold no data of a row: no detail, no context,
-// and the message only where it is a fixed text or names objects.
-func withoutValues(e *pgconn.PgError) *pgconn.PgError {
-	message := e.Message
-	switch {
-	case strings.HasPrefix(e.Code, "22"): // data exceptions quote the data
-		message = "data exception"
-	case strings.HasPrefix(e.Code, "P0"), e.Routine == "exec_stmt_raise":
-		message = "raised by a trigger" // which may have put the row into it
-	}
-	return &pgconn.PgError{
-		Severity: e.Severity, SeverityUnlocalized: e.SeverityUnlocalized,
-		Code: e.Code, Message: message,
-		SchemaName: e.SchemaName, TableName: e.TableName, ColumnName: e.ColumnName,
-		ConstraintName: e.ConstraintName, File: e.File, Line: e.Line, Routine: e.Routine,
-	}
-}
 
 // sqlState is the SQLSTATE of err, or empty when the server reported none.
 func sqlState(err error) string {

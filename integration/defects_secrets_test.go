@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -9,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/idemtx/idemtx/idemtx"
+
+	"github.com/idemtx/idemtx/integration/internal/written"
 )
 
 // mark is in all that must not come out: in scope, key, payload and reply. The
@@ -28,22 +28,7 @@ const (
 )
 
 // records is what has been logged and traced.
-type records struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (r *records) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *records) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
-}
+type records struct{ written.Text }
 
 func (r *records) TraceStart(ctx context.Context, data idemtx.TraceStartData) context.Context {
 	_, _ = fmt.Fprintf(r, "%v %+v %#v\n", data, data, data)

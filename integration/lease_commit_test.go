@@ -1,11 +1,9 @@
 package integration
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,25 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/idemtx/idemtx/idemtx"
+	"github.com/idemtx/idemtx/integration/internal/written"
 )
 
 // journal is a log that may be read while it is written.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
+type journal = written.Text
 
 func withJournal(j *journal) option {
 	return withConfig(func(c *idemtx.Config) { c.Logger = slog.New(slog.NewTextHandler(j, nil)) })

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,11 +10,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/idemtx/idemtx/integration/internal/written"
 )
 
 // ordersTest is a test of examples/orders.
@@ -38,7 +38,7 @@ type orders struct {
 	t      *testing.T
 	cmd    *osexec.Cmd
 	stdout *bufio.Reader
-	stderr *lockedBuffer
+	stderr *written.Text
 	schema string
 	waited bool
 }
@@ -47,7 +47,7 @@ type orders struct {
 // running, it is interrupted, and must then end well.
 func (t ordersTest) start(args ...string) *orders {
 	t.Helper()
-	o := &orders{t: t.T, cmd: osexec.Command(t.program, args...), stderr: new(lockedBuffer)}
+	o := &orders{t: t.T, cmd: osexec.Command(t.program, args...), stderr: new(written.Text)}
 	o.cmd.Env = append(os.Environ(), "DATABASE_URL="+serverURL(), "IDEMTX_POSTGRES=url")
 	o.cmd.Stderr = o.stderr
 	stdout, err := o.cmd.StdoutPipe()
@@ -94,24 +94,6 @@ func requireNoSchema(t *testing.T, schema string) {
 	t.Helper()
 	require.NotEmpty(t, schema)
 	require.Zero(t, ask[int](t, "SELECT count(*) FROM pg_namespace WHERE nspname = $1", schema), schema)
-}
-
-// lockedBuffer may be read while the program writes.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }
 
 // ordersService is the program serving.

@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/idemtx/idemtx/integration/internal/written"
 )
 
 // nginx is a running nginx before examples/orders.
 type nginx struct {
 	t      *testing.T
 	url    string
-	stderr *lockedBuffer
+	stderr *written.Text
 	cmd    *osexec.Cmd
 	ended  chan struct{}
 }
@@ -86,7 +88,7 @@ func startNginx(t *testing.T, path, servers, directives string) *nginx {
 	folder, port := t.TempDir(), freePort(t)
 	config := fmt.Sprintf(nginxConfig, servers, port, directives)
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "nginx.conf"), []byte(config), 0o600))
-	n := &nginx{t: t, url: "http://" + port, stderr: new(lockedBuffer), ended: make(chan struct{})}
+	n := &nginx{t: t, url: "http://" + port, stderr: new(written.Text), ended: make(chan struct{})}
 	n.cmd = osexec.Command(path, "-p", folder, "-c", "nginx.conf", "-e", "stderr")
 	n.cmd.Stderr = n.stderr
 	require.NoError(t, n.cmd.Start())

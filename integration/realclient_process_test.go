@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/idemtx/idemtx/integration/internal/written"
 )
 
 // another starts a second process of the service on the same tables. It kills
@@ -16,7 +18,7 @@ import (
 func (s *ordersService) another(t ordersTest, crash string) *anotherProcess {
 	t.Helper()
 	p := &anotherProcess{cmd: osexec.Command(t.program, "child-of-the-demo"), ended: make(chan struct{})}
-	stderr := new(lockedBuffer)
+	stderr := new(written.Text)
 	p.cmd.Stderr = stderr
 	stdin, err := p.cmd.StdinPipe()
 	require.NoError(t, err)

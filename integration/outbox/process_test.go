@@ -2,16 +2,16 @@ package outbox
 
 import (
 	"bufio"
-	"bytes"
 	"io"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/idemtx/idemtx/integration/internal/written"
 )
 
 // process is examples/orders, serving in a scene.
@@ -20,7 +20,7 @@ type process struct {
 	name   string
 	cmd    *exec.Cmd
 	stdout *bufio.Reader
-	stderr *lockedBuffer
+	stderr *written.Text
 	url    string
 	dead   chan struct{}
 }
@@ -48,7 +48,7 @@ func (s *scene) startAt(database, name string, args ...string) *process {
 func (s *scene) launch(database, name string, args ...string) *process {
 	s.Helper()
 	p := &process{
-		scene: s, name: name, stderr: new(lockedBuffer), dead: make(chan struct{}),
+		scene: s, name: name, stderr: new(written.Text), dead: make(chan struct{}),
 		cmd: exec.Command(program, append([]string{"-addr", "127.0.0.1:0", "-schema", s.schema}, args...)...),
 	}
 	p.cmd.Env = append(os.Environ(), "IDEMTX_POSTGRES=url", "DATABASE_URL="+database, "PGAPPNAME="+p.application())
@@ -147,22 +147,4 @@ func (p *process) says(what string) {
 			return
 		}
 	}
-}
-
-// lockedBuffer may be read while the program writes.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

@@ -1,12 +1,10 @@
 package page
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 
 	"github.com/idemtx/idemtx/idemtx"
 	"github.com/idemtx/idemtx/idemui"
+	"github.com/idemtx/idemtx/integration/internal/written"
 	"github.com/idemtx/idemtx/scope"
 )
 
@@ -62,7 +61,7 @@ type fixture struct {
 	aside    *pgxpool.Pool // for what the test does beside it
 	store    *idemtx.Store
 	recorder *idemui.Recorder
-	log      *safeBuffer
+	log      *written.Text
 }
 
 func newFixture(tb testing.TB, configure ...func(*idemtx.Config)) *fixture {
@@ -73,7 +72,7 @@ func newFixture(tb testing.TB, configure ...func(*idemtx.Config)) *fixture {
 	config.ConnConfig.RuntimeParams["search_path"] = "" // a statement that names no schema fails
 	pool, aside := newPool(tb, config), newPool(tb, config)
 	f := &fixture{
-		tb: tb, pool: pool, aside: aside, recorder: &idemui.Recorder{}, log: &safeBuffer{},
+		tb: tb, pool: pool, aside: aside, recorder: &idemui.Recorder{}, log: &written.Text{},
 		schema: "t_" + strings.ToLower(rand.Text()),
 	}
 	storeConfig := idemtx.Config{
@@ -159,22 +158,4 @@ func (f *fixture) hold(key string, mode idemtx.Mode) {
 			return false
 		}
 	})
-}
-
-// safeBuffer is a log that more than one goroutine writes.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

@@ -1,13 +1,11 @@
 package telemetry
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/idemtx/idemtx/idemtx"
+
+	"github.com/idemtx/idemtx/integration/internal/written"
 )
 
 // What idemtx logs. The test of the sources sees to it that nothing is left out.
@@ -25,25 +25,10 @@ const (
 	notReleased = "idemtx: a claim was not released; its key is blocked until the lease ends"
 )
 
-// records is what has been logged, as JSON: the errors in full.
-type records struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (r *records) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *records) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
-}
-
 // logging has a store log whatever it logs to r.
+// records is what has been logged, as JSON: the errors in full.
+type records struct{ written.Text }
+
 func (r *records) logging(c *idemtx.Config) {
 	c.Logger = slog.New(slog.NewJSONHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug - 100, AddSource: true}))
 }
