@@ -36,6 +36,7 @@ type options struct {
 	quick  bool
 	shrink int
 	bloat  int
+	aging  time.Duration
 	out    string
 	data   string
 	url    string
@@ -71,6 +72,7 @@ func parse(arguments []string) (options, error) {
 	flags.BoolVar(&o.quick, "quick", false, "see in a few seconds that everything works; the figures say nothing")
 	flags.IntVar(&o.shrink, "shrink", 1, "make the tables so many times smaller, for a weak machine")
 	flags.IntVar(&o.bloat, "bloat", 0, "tell the table's size over so many first requests, such as 10000000, which takes 77 minutes at 2,150 a second")
+	flags.DurationVar(&o.aging, "vacuum", 0, "compare settings of autovacuum for so long, such as 15m")
 	flags.StringVar(&o.out, "out", "", "write the report to this file, too, and the picture beside it")
 	flags.StringVar(&o.data, "data", os.TempDir(), "make the server's data in this folder, which its user can write")
 	flags.StringVar(&o.url, "url", "", "use this server, as a superuser, and start none")
@@ -87,7 +89,7 @@ func parse(arguments []string) (options, error) {
 	if o.quick {
 		o.rounds, o.turn, o.shrink = 2, 20*time.Millisecond, 1000
 	}
-	if o.rounds < 1 || o.turn <= 0 || o.conns < 3 || o.shrink < 1 || o.shrink > 1000 || o.bloat < 0 {
+	if o.rounds < 1 || o.turn <= 0 || o.conns < 3 || o.shrink < 1 || o.shrink > 1000 || o.bloat < 0 || o.aging < 0 {
 		return o, errors.New("-rounds and -duration must be positive, -conns at least 3, -shrink from 1 to 1000")
 	}
 	return o, nil
@@ -95,7 +97,7 @@ func parse(arguments []string) (options, error) {
 
 // chosen are the cases to run.
 func (o options) chosen() (chosen []cases.Case) {
-	for _, c := range cases.All(o.quick, o.bloat) {
+	for _, c := range cases.All(o.quick, o.bloat, o.aging) {
 		if o.run.MatchString(c.Name) {
 			chosen = append(chosen, c)
 		}

@@ -44,7 +44,7 @@ type Result struct {
 	Notes       map[string]string // on the entrants of the series
 	Counts      []Count
 	Sizes       []KeySize
-	Growth      []Size
+	Growths     []Growth
 	Missing     []string // who could not take part, and why
 }
 
@@ -83,7 +83,7 @@ func (b *Bench) Server(latency time.Duration) (string, error) {
 }
 
 // All returns the cases, the shortest first.
-func All(quick bool, bloat int) []Case {
+func All(quick bool, bloat int, aging time.Duration) []Case {
 	all := []Case{counted(), sizes()}
 	for _, s := range settings(quick) {
 		all = append(all, serve(s))
@@ -95,6 +95,9 @@ func All(quick bool, bloat int) []Case {
 	all = append(all, elsewhere(), sweep(), rows())
 	if bloat > 0 {
 		all = append(all, grow(bloat))
+	}
+	if aging > 0 {
+		all = append(all, vacuum(aging))
 	}
 	return all
 }

@@ -17,6 +17,13 @@ type Size struct {
 	Requests     int64
 	Table, Index int64 // bytes
 	Live, Dead   int64 // rows, as PostgreSQL has them counted
+	Vacuums      int64 // by autovacuum, of the table
+}
+
+// Growth is the sizes of one table over time.
+type Growth struct {
+	Name  string
+	Sizes []Size
 }
 
 // GrowCase is the name of the case that tells sizes over time.
@@ -43,7 +50,7 @@ func grow(requests int) Case {
 			defer st.end()
 			s.stage = st
 			sizes, err := s.growth(ctx, int64(requests))
-			return Result{Growth: sizes}, err
+			return Result{Growths: []Growth{{Name: ours.Do, Sizes: sizes}}}, err
 		},
 	}
 }
@@ -94,7 +101,8 @@ func (s *swept) growth(ctx context.Context, requests int64) ([]Size, error) {
 func (s *swept) size(ctx context.Context) (size Size, err error) {
 	table := ours.Table(s.env)
 	err = s.bench.Admin.QueryRow(ctx, `SELECT pg_table_size($1::regclass), pg_indexes_size($1::regclass),
-		coalesce(n_live_tup, 0), coalesce(n_dead_tup, 0) FROM pg_stat_user_tables WHERE relid = $1::regclass`, table).
-		Scan(&size.Table, &size.Index, &size.Live, &size.Dead)
+		coalesce(n_live_tup, 0), coalesce(n_dead_tup, 0), autovacuum_count
+		FROM pg_stat_user_tables WHERE relid = $1::regclass`, table).
+		Scan(&size.Table, &size.Index, &size.Live, &size.Dead, &size.Vacuums)
 	return size, err
 }

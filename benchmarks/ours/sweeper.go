@@ -25,6 +25,12 @@ func OpenSweeping(ctx context.Context, e contender.Env, live time.Duration) (*Sw
 	return &Sweeping{Handle: openDo(c), Close: c.pool.Close, store: c.store}, nil
 }
 
+// SweepOnce sweeps one batch.
+func (s *Sweeping) SweepOnce(ctx context.Context, limit int) error {
+	_, err := s.store.DeleteExpired(ctx, limit)
+	return err
+}
+
 // Sweep sweeps every so often until ctx ends.
 func (s *Sweeping) Sweep(ctx context.Context, every time.Duration) {
 	_ = s.store.RunSweeper(ctx, every) // the end of ctx, for which nobody is told

@@ -122,9 +122,11 @@ func TestTheReportTellsWhatAKeyTakes(t *testing.T) {
 func TestTheReportTellsHowATableGrows(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
-	size := cases.Size{After: time.Minute, Requests: 1000, Table: 2_000_000, Index: 1_000_000, Live: 900, Dead: 100}
-	report.Report{Results: []cases.Result{{Growth: []cases.Size{size}}}}.Markdown(&text)
-	require.Contains(t, text.String(), "| 1m0s | 1000 | 2.0 MB | 1.0 MB | 900 | 100 |")
+	size := cases.Size{After: time.Minute, Requests: 1000, Table: 2_000_000, Index: 1_000_000, Live: 900, Dead: 100, Vacuums: 3}
+	growths := []cases.Growth{{Name: "the one", Sizes: []cases.Size{size}}, {Name: "the other", Sizes: []cases.Size{size}}}
+	report.Report{Results: []cases.Result{{Growths: growths}}}.Markdown(&text)
+	require.Equal(t, 2, strings.Count(text.String(), "| 1m0s | 1000 | 2.0 MB | 1.0 MB | 900 | 100 | 3 |"))
+	require.Less(t, strings.Index(text.String(), "### the one"), strings.Index(text.String(), "### the other"))
 	require.NotContains(t, text.String(), "Targets")
 	require.NotContains(t, text.String(), "contender")
 }

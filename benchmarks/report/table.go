@@ -108,20 +108,27 @@ by its length, less what the work's own transaction writes.
 const growthRows = 40
 
 func markGrowth(w io.Writer, results []cases.Result) {
-	i := slices.IndexFunc(results, func(r cases.Result) bool { return r.Growth != nil })
-	if i < 0 {
-		return
+	for _, result := range results {
+		if result.Growths == nil {
+			continue
+		}
+		fmt.Fprintf(w, "\n## Size over time\n\n%s.\n", result.About)
+		for _, growth := range result.Growths {
+			fmt.Fprintf(w, "\n### %s\n\n", growth.Name)
+			markSizesOverTime(w, growth.Sizes)
+		}
 	}
-	sizes := results[i].Growth
-	fmt.Fprintf(w, "\n## Size over time\n\n%s.\n\n", results[i].About)
+}
+
+func markSizesOverTime(w io.Writer, sizes []cases.Size) {
 	t := table{w: w}
-	t.row("after", "requests", "table", "indexes", "live rows", "dead rows")
+	t.row("after", "requests", "table", "indexes", "live rows", "dead rows", "vacuums")
 	t.rule()
 	step := 1 + len(sizes)/growthRows
 	for i, s := range sizes {
 		if i%step == 0 || i == len(sizes)-1 {
 			t.row(s.After.Round(time.Second).String(), fmt.Sprint(s.Requests), megabytes(s.Table), megabytes(s.Index),
-				fmt.Sprint(s.Live), fmt.Sprint(s.Dead))
+				fmt.Sprint(s.Live), fmt.Sprint(s.Dead), fmt.Sprint(s.Vacuums))
 		}
 	}
 }
