@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/georgysavva/scany/v2/pgxscan"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/idemtx/idemtx/idemtx"
 )
@@ -60,13 +60,13 @@ func Count(ctx context.Context, s *idemtx.Store) (Stats, error) {
 		st.Lived = append(st.Lived, Bucket{UpTo: upTo})
 	}
 	var groups []group
-	if err := pgxscan.Select(ctx, s.Pool(), &groups, statement(s, "count"), seconds); err != nil {
+	if err := selectAll(ctx, s, &groups, "count", seconds); err != nil {
 		return Stats{}, failed(ctx, s, "count the rows", err)
 	}
 	for _, g := range groups {
 		st.add(g)
 	}
-	size := s.Pool().QueryRow(ctx, statement(s, "size"), table(s))
+	size := s.Pool().QueryRow(ctx, statement(s, "size"), pgx.QueryExecModeExec, table(s))
 	if err := size.Scan(&st.TableBytes, &st.IndexBytes); err != nil {
 		return Stats{}, failed(ctx, s, "measure the table", err)
 	}

@@ -38,8 +38,8 @@ const long = 5 * time.Second
 // the moment. It changes nothing. Use the application's own URL: another role may
 // have other settings and rights.
 //
-// The error is that of a database that does not answer. Whatever else is wrong is a
-// finding.
+// The error is that of a database that does not answer, or not in time. Whatever else is
+// wrong is a finding.
 func Examine(ctx context.Context, s *idemtx.Store) ([]Finding, error) {
 	var all []Finding
 	for _, part := range []struct {
@@ -60,6 +60,11 @@ func Examine(ctx context.Context, s *idemtx.Store) ([]Finding, error) {
 		switch {
 		case err == nil:
 			all = append(all, found...)
+		case unprepared(err):
+			all = append(all, Finding{
+				LevelBad, subjectPooler, "one is in between that does not carry prepared statements, which pgx's exec mode needs",
+				"set default_query_exec_mode=exec in the URL",
+			})
 		case !lacking(err):
 			return all, failed(ctx, s, "examine", err)
 		case !slices.ContainsFunc(all, func(f Finding) bool { return f.Level == LevelBad && f.Subject == subjectTable }):
@@ -84,6 +89,13 @@ func lacking(err error) bool {
 		return true
 	}
 	return false
+}
+
+// unprepared tells that a statement was prepared on another connection of the server
+// than the one that was to run it.
+func unprepared(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (pgErr.Code == "26000" || pgErr.Code == "42P05")
 }
 
 func ok(subject, text string) []Finding { return []Finding{{LevelOK, subject, text, ""}} }

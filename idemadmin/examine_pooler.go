@@ -37,7 +37,7 @@ func examinePooler(ctx context.Context, s *idemtx.Store) ([]Finding, error) {
 		return ok(subjectPooler, "none is seen: the backend is the one that the connection was told of. "+
 			"One that pools sessions and passes that on cannot be told from none"), nil
 	}
-	again, err := backendOf(ctx, conn)
+	again, err := backendBeside(ctx, s.Pool(), conn)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func examinePooler(ctx context.Context, s *idemtx.Store) ([]Finding, error) {
 	if again != backend {
 		text += "; it pools transactions, for the backend has changed"
 	} else {
-		text += "; whether it pools transactions or sessions cannot be known from one connection"
+		text += "; whether it pools transactions or sessions could not be found out"
 	}
 	return []Finding{pooled(text, s.Pool().Config().ConnConfig.DefaultQueryExecMode)}, nil
 }
@@ -62,6 +62,22 @@ func backendOf(ctx context.Context, conn *pgxpool.Conn) (pid uint32, err error) 
 		var n int32
 		err := tx.QueryRow(ctx, "SELECT pg_catalog.pg_backend_pid()", pgx.QueryExecModeExec).Scan(&n)
 		pid = uint32(n)
+		return err
+	})
+	return pid, err
+}
+
+// backendBeside asks while another connection of the pool has a transaction: behind a
+// pooler of transactions, it may have the backend that conn had before.
+func backendBeside(ctx context.Context, pool *pgxpool.Pool, conn *pgxpool.Conn) (pid uint32, err error) {
+	if pool.Config().MaxConns < 2 {
+		return backendOf(ctx, conn)
+	}
+	err = pgx.BeginFunc(ctx, pool, func(other pgx.Tx) error {
+		if _, err := other.Exec(ctx, "SELECT 1", pgx.QueryExecModeExec); err != nil { // a pooler may wait for it
+			return err
+		}
+		pid, err = backendOf(ctx, conn)
 		return err
 	})
 	return pid, err

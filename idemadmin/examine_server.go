@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/georgysavva/scany/v2/pgxscan"
-
 	"github.com/idemtx/idemtx/idemtx"
 )
 
@@ -33,7 +31,7 @@ func (set settings) alter(name, value string) string {
 
 func settingsOf(ctx context.Context, s *idemtx.Store) (settings, error) {
 	var lines []struct{ Name, Setting string }
-	if err := pgxscan.Select(ctx, s.Pool(), &lines, statement(s, "settings")); err != nil {
+	if err := selectAll(ctx, s, &lines, "settings"); err != nil {
 		return nil, err
 	}
 	set := settings{}

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/georgysavva/scany/v2/pgxscan"
-
 	"github.com/idemtx/idemtx/idemtx"
 )
 
@@ -50,7 +48,7 @@ func examineSweeper(ctx context.Context, s *idemtx.Store) ([]Finding, error) {
 		ExpiredAt time.Time
 		Seconds   float64
 	}
-	if err := pgxscan.Select(ctx, s.Pool(), &late, statement(s, "overdue")); err != nil {
+	if err := selectAll(ctx, s, &late, "overdue"); err != nil {
 		return nil, err
 	}
 	if len(late) == 0 {

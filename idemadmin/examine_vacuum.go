@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/georgysavva/scany/v2/pgxscan"
-
 	"github.com/idemtx/idemtx/idemtx"
 )
 
@@ -28,7 +26,7 @@ type vacuumed struct {
 
 func examineVacuum(ctx context.Context, s *idemtx.Store) ([]Finding, error) {
 	var parts []vacuumed
-	if err := pgxscan.Select(ctx, s.Pool(), &parts, statement(s, "vacuum"), table(s)); err != nil {
+	if err := selectAll(ctx, s, &parts, "vacuum", table(s)); err != nil {
 		return nil, err
 	}
 	var found []Finding
@@ -83,7 +81,7 @@ type indexSize struct {
 
 func examineIndexes(ctx context.Context, s *idemtx.Store) ([]Finding, error) {
 	var indexes []indexSize
-	if err := pgxscan.Select(ctx, s.Pool(), &indexes, statement(s, "indexes"), table(s)); err != nil {
+	if err := selectAll(ctx, s, &indexes, "indexes", table(s)); err != nil {
 		return nil, err
 	}
 	var found []Finding

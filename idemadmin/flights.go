@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/georgysavva/scany/v2/pgxscan"
-
 	"github.com/idemtx/idemtx/idemtx"
 )
 
@@ -30,7 +28,7 @@ func InFlight(ctx context.Context, s *idemtx.Store, limit int) ([]Flight, error)
 		return nil, err
 	}
 	var flights []Flight
-	if err := pgxscan.Select(ctx, s.Pool(), &flights, statement(s, "flights"), limit); err != nil {
+	if err := selectAll(ctx, s, &flights, "flights", limit); err != nil {
 		return nil, failed(ctx, s, "list the claims", err)
 	}
 	return flights, nil
@@ -49,7 +47,7 @@ func Search(ctx context.Context, s *idemtx.Store, scopeLogID string, limit int) 
 		return nil, err
 	}
 	var rows []*record
-	if err := pgxscan.Select(ctx, s.Pool(), &rows, statement(s, "search"), scopeLogID, limit); err != nil {
+	if err := selectAll(ctx, s, &rows, "search", scopeLogID, limit); err != nil {
 		return nil, failed(ctx, s, "search for the scope", err)
 	}
 	entries := make([]Entry, len(rows))

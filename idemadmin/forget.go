@@ -2,6 +2,9 @@ package idemadmin
 
 import (
 	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/idemtx/idemtx/idemtx"
 	"github.com/idemtx/idemtx/scope"
@@ -9,11 +12,10 @@ import (
 
 // Forget deletes what is stored of a key, and tells whether there was anything:
 // a reply, what was kept of one, or a claim whose lease has ended. The next
-// request with the key **does the work again**. A key in flight is left alone, and the error is
-// [idemtx.ErrInFlight].
+// request with the key **does the work again**. A key in flight is left alone, and the
+// error is [idemtx.ErrInFlight].
 //
-// A request that begins meanwhile is not stopped, and its reply may be stored
-// when Forget has returned. Where [idemtx.Config.Cache] is set, a process that
+// A request that begins meanwhile is not stopped, and its reply is not deleted. Where [idemtx.Config.Cache] is set, a process that
 // has the reply in memory goes on giving it until it drops out.
 func Forget(ctx context.Context, s *idemtx.Store, sc scope.Scope, key string) (bool, error) {
 	at, err := s.Locate(sc, key)
@@ -22,8 +24,12 @@ func Forget(ctx context.Context, s *idemtx.Store, sc scope.Scope, key string) (b
 	}
 	// The lock is looked at and not taken: to hold it without that of the request's
 	// fingerprint would have a request with the same payload refused as another one
-	// (sql/probe.sql of idemtx). A call that takes it behind this is not harmed: a
-	// dead row is of no use to it, and a live reply is what it would have returned.
+	// (sql/probe.sql of idemtx). A call that takes it behind this writes its reply after
+	// now, and that stays.
+	var now time.Time
+	if err := s.Pool().QueryRow(ctx, "SELECT clock_timestamp()", pgx.QueryExecModeExec).Scan(&now); err != nil {
+		return false, failed(ctx, s, "ask for the time", err)
+	}
 	lock, err := holderOf(ctx, s, at.Lock)
 	switch {
 	case err != nil:
@@ -31,7 +37,7 @@ func Forget(ctx context.Context, s *idemtx.Store, sc scope.Scope, key string) (b
 	case lock != nil:
 		return false, idemtx.ErrInFlight
 	}
-	tag, err := s.Pool().Exec(ctx, statement(s, "forget"), at.Scope, at.Key)
+	tag, err := s.Pool().Exec(ctx, statement(s, "forget"), pgx.QueryExecModeExec, at.Scope, at.Key, now)
 	if err != nil {
 		return false, failed(ctx, s, "forget the key", err)
 	}
@@ -39,7 +45,7 @@ func Forget(ctx context.Context, s *idemtx.Store, sc scope.Scope, key string) (b
 		return true, nil
 	}
 	var claimed bool
-	if err = s.Pool().QueryRow(ctx, statement(s, "claimed"), at.Scope, at.Key).Scan(&claimed); err != nil {
+	if err = s.Pool().QueryRow(ctx, statement(s, "claimed"), pgx.QueryExecModeExec, at.Scope, at.Key).Scan(&claimed); err != nil {
 		return false, failed(ctx, s, "look up the key", err)
 	}
 	if claimed {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/georgysavva/scany/v2/pgxscan"
-
 	"github.com/idemtx/idemtx/idemtx"
 	"github.com/idemtx/idemtx/scope"
 )
@@ -28,7 +26,7 @@ func Look(ctx context.Context, s *idemtx.Store, sc scope.Scope, key string) (Sta
 		return Status{}, failed(ctx, s, "look for the key's lock", err)
 	}
 	var rows []*record
-	if err = pgxscan.Select(ctx, s.Pool(), &rows, statement(s, "look"), at.Scope, at.Key); err != nil {
+	if err = selectAll(ctx, s, &rows, "look", at.Scope, at.Key); err != nil {
 		return Status{}, failed(ctx, s, "look up the key", err)
 	}
 	st := Status{State: StateAbsent}
@@ -55,7 +53,7 @@ type holder struct {
 // holderOf returns nil when nobody holds the lock.
 func holderOf(ctx context.Context, s *idemtx.Store, lock int64) (*holder, error) {
 	var found []*holder
-	if err := pgxscan.Select(ctx, s.Pool(), &found, statement(s, "holder"), lock); err != nil {
+	if err := selectAll(ctx, s, &found, "holder", lock); err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {

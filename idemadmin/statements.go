@@ -1,9 +1,11 @@
 package idemadmin
 
 import (
+	"context"
 	"embed"
 	"strings"
 
+	"github.com/georgysavva/scany/v2/pgxscan"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/idemtx/idemtx/idemtx"
@@ -22,6 +24,12 @@ func statement(s *idemtx.Store, file string) string {
 		sql = strings.ReplaceAll(sql, "{"+part+"}", mustRead(part))
 	}
 	return strings.ReplaceAll(sql, "{table}", table(s)) // last: in a name, braces are braces
+}
+
+// selectAll reads the rows of a statement. It prepares none: behind a pooler, a statement
+// that was prepared may be on another connection of the server than the next one is.
+func selectAll(ctx context.Context, s *idemtx.Store, rows any, file string, args ...any) error {
+	return pgxscan.Select(ctx, s.Pool(), rows, statement(s, file), append([]any{pgx.QueryExecModeExec}, args...)...)
 }
 
 // table is the store's, quoted and with its schema.

@@ -31,9 +31,10 @@ const (
 const maxText = 256
 
 // presentable cuts a text off, and takes out what is not UTF-8: one such attribute
-// keeps an exporter from sending all that it would send with it.
+// keeps an exporter from sending all that it would send with it. It copies, because in
+// some frameworks a string is memory that the next request is written into.
 func presentable(text string) string {
-	return strings.ToValidUTF8(text[:min(len(text), maxText)], "")
+	return strings.Clone(strings.ToValidUTF8(text[:min(len(text), maxText)], ""))
 }
 
 // named are the errors of idemtx. Whichever comes first is what an error is called that

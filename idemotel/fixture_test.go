@@ -72,7 +72,7 @@ func (w *watched) everything() {
 	}
 	w.TraceSweep(w.tb.Context(), idemtx.TraceSweepData{Deleted: 2, Buried: 1, Duration: 1})
 	w.TraceSweep(w.tb.Context(), idemtx.TraceSweepData{Duration: 1, Skipped: true})
-	w.TraceSweep(w.tb.Context(), idemtx.TraceSweepData{Duration: 1, Err: context.Canceled})
+	w.TraceSweep(w.tb.Context(), idemtx.TraceSweepData{Duration: 1, Err: context.DeadlineExceeded})
 }
 
 // metrics returns what was measured, by the names of the instruments.

@@ -2,6 +2,7 @@ package idemotel
 
 import (
 	"context"
+	"errors"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -19,8 +20,12 @@ const (
 	fateBuried  = "buried"
 )
 
-// TraceSweep measures a batch of the sweeper. It makes no span.
+// TraceSweep measures a batch of the sweeper, unless it was broken off by the end of the
+// sweeper's context. It makes no span.
 func (t *Tracer) TraceSweep(ctx context.Context, data idemtx.TraceSweepData) {
+	if errors.Is(data.Err, context.Canceled) {
+		return
+	}
 	labels := []attribute.KeyValue{sweepOutcomeKey.String(sweepDone)}
 	switch {
 	case data.Err != nil:

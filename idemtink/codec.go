@@ -29,7 +29,8 @@ var _ idemtx.Codec = (*Codec)(nil)
 //
 // To rotate: add a key to the keyset and deploy that everywhere, so that every replica
 // opens what the next step seals; make it the primary key and deploy again. The old key
-// may go when nothing that it has sealed is live any more, at the latest one TTL later:
+// may go when nothing that it has sealed is live any more, at the latest when the longest
+// TTL of a request is over:
 //
 //	SELECT response, count(*) FROM idemtx_replies WHERE sealed GROUP BY response
 //

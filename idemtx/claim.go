@@ -55,15 +55,27 @@ func (cl *claim) run(ctx context.Context, fn poolHandler) (result, error) {
 			cl.release(ctx, false)
 		}
 	}()
-	began := time.Now()
-	d, err := cl.underLease(ctx, func(ctx context.Context) (draft, error) {
-		defer func() { cl.call.handled += time.Since(began) }()
-		return fn(ctx, func() { done = true })
+	var unsealed error
+	d, err := cl.underLease(ctx, func(ctx context.Context) (d draft, err error) {
+		if d, err = cl.handle(ctx, fn, func() { done = true }); err == nil {
+			unsealed = cl.seal(ctx, &d)
+		}
+		return d, err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return result{}, err
+	case unsealed != nil:
+		return cl.unsaved(d, unsealed)
 	}
 	return cl.save(ctx, d)
+}
+
+// handle calls the handler and counts its time.
+func (cl *claim) handle(ctx context.Context, fn poolHandler, done func()) (draft, error) {
+	began := time.Now()
+	defer func() { cl.call.handled += time.Since(began) }()
+	return fn(ctx, done)
 }
 
 // open claims the key, if it is free, and looks it up, in a transaction that is

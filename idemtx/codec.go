@@ -22,6 +22,9 @@ import (
 // reply that was stored without a codec is replayed with one, too; whoever can write
 // the table can therefore put a reply there that nobody has sealed. A store without
 // a codec answers an error for a reply that is sealed.
+//
+// An error of Seal undoes the work in Do, DoBatch and DoTx. In DoPool it is tried again,
+// and is an [ErrOutcomeUnknown] in the end, beside the reply.
 type Codec interface {
 	// Seal encrypts plaintext and binds it to associated, which Open is given again
 	// and which is not stored: what was sealed for one key does not open for
@@ -33,6 +36,9 @@ type Codec interface {
 	// bound to something else.
 	Open(ctx context.Context, sealed []byte, keyID string, associated []byte) (plaintext []byte, err error)
 }
+
+// errUnsealed is the failure of a codec, which may pass. It is no ErrReplyNotStorable.
+var errUnsealed = errors.New("idemtx: the reply could not be sealed")
 
 // errSealed is a stored reply that cannot be opened. Nothing runs: the work is done.
 var errSealed = errors.New("idemtx: the stored reply does not open")
@@ -46,7 +52,7 @@ func (s *Store) seal(ctx context.Context, id keyID, f Fingerprint, d *draft) err
 	text, keyID, err := s.config.Codec.Seal(ctx, joined(d.response, d.body), association(id, f, d.refused))
 	switch {
 	case err != nil:
-		return &valueError{ErrReplyNotStorable, "the codec does not seal it", err}
+		return &valueError{errUnsealed, "the codec fails", err}
 	case len(text) == 0:
 		return fmt.Errorf("%w: the codec makes nothing of it", ErrReplyNotStorable)
 	case !utf8.ValidString(keyID) || strings.ContainsRune(keyID, 0):

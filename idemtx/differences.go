@@ -143,13 +143,12 @@ func (d *differences) checks(found *relation) {
 			d.alter(validate, "CHECK %s is not valid: older rows may break it", name)
 		}
 	}
-	if slices.Contains(found.Checks, obsolete) {
-		d.alter("DROP CONSTRAINT "+obsolete, "CHECK %s is of an older release", obsolete)
+	if found.OldClaimCheck {
+		const name = "claimed_or_answered"
+		d.alter("DROP CONSTRAINT "+name+", ADD "+definition(name)+" NOT VALID; ALTER TABLE "+d.table+" VALIDATE CONSTRAINT "+name,
+			"CHECK %s is of an older release", name)
 	}
 }
-
-// obsolete is a CHECK of an older release, which refuses what this one writes.
-const obsolete = "claimed_or_answered"
 
 func (d *differences) sweepIndex(found *relation, schema string) {
 	// PostgreSQL chooses a free name, and cannot do it CONCURRENTLY with partitions.

@@ -71,43 +71,58 @@ func (cl *claim) extend(ctx context.Context, timeout time.Duration) (held bool, 
 	return tag.RowsAffected() > 0, err
 }
 
+// seal is tried again as the save is, and while the lease is renewed: it may take as
+// long as a service elsewhere does.
+func (cl *claim) seal(ctx context.Context, d *draft) error {
+	return retried(ctx, func(ctx context.Context) (final bool, err error) {
+		err = cl.store.seal(ctx, cl.call.id, cl.call.fingerprint, d)
+		return !errors.Is(err, errUnsealed), err
+	})
+}
+
 // save stores the reply in place of the claim. The caller's context does not end
 // it: the work is done, and its reply is all that keeps it from being repeated.
 func (cl *claim) save(ctx context.Context, d draft) (result, error) {
 	cl.call.place.asks()
-	err := cl.seal(ctx, &d)
-	if err != nil {
-		return result{}, err
-	}
-	for try := range saveTries {
-		if try > 0 {
-			_ = sleep(context.WithoutCancel(ctx), firstRetryIn<<(2*(try-1)))
-		}
-		var w written
-		if w, err = cl.complete(ctx, d); err == nil {
-			return result{row: d.row(cl.call, w)}, nil
-		}
-		if notStorable(err) || errors.Is(err, errLeaseLost) {
-			break
-		}
-	}
-	if notStorable(err) {
+	var w written
+	err := retried(ctx, func(ctx context.Context) (final bool, err error) {
+		w, err = cl.complete(ctx, d)
+		return notStorable(err) || errors.Is(err, errLeaseLost), err
+	})
+	switch {
+	case err == nil:
+		return result{row: d.row(cl.call, w)}, nil
+	case notStorable(err):
 		return result{}, cl.store.notStored(err)
 	}
-	r := result{row: d.row(cl.call, written{})}
-	return r, fmt.Errorf("%w: the reply could not be stored: %w", ErrOutcomeUnknown, cl.store.failed("save the reply", err))
+	return cl.unsaved(d, cl.store.failed("save the reply", err))
 }
 
-func (cl *claim) seal(ctx context.Context, d *draft) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
-	defer cancel()
-	return cl.store.seal(ctx, cl.call.id, cl.call.fingerprint, d)
+// unsaved is the reply to work that is done and that nobody will know of when the lease
+// has ended. One that can never be stored is no reply.
+func (cl *claim) unsaved(d draft, err error) (result, error) {
+	if errors.Is(err, ErrReplyNotStorable) {
+		return result{}, err
+	}
+	r := result{row: d.row(cl.call, written{})}
+	return r, fmt.Errorf("%w: the reply could not be stored: %w", ErrOutcomeUnknown, err)
+}
+
+// retried tries a few times, each of which has its own time and not the caller's.
+func retried(ctx context.Context, try func(ctx context.Context) (final bool, err error)) error {
+	for tries := 0; ; tries++ {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+		final, err := try(ctx)
+		cancel()
+		if err == nil || final || tries == saveTries-1 {
+			return err
+		}
+		_ = sleep(context.WithoutCancel(ctx), firstRetryIn<<(2*tries))
+	}
 }
 
 // complete may be called again when its answer was lost: it finds its own row.
 func (cl *claim) complete(ctx context.Context, d draft) (written, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
-	defer cancel()
 	var w written
 	err := cl.store.transact(ctx, func(b *pgx.Batch) {
 		b.Queue(cl.store.sql.complete, cl.call.id.scope, cl.call.id.key, cl.id,

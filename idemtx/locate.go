@@ -4,6 +4,8 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 
@@ -16,14 +18,19 @@ type Secret []byte
 // minSecret is as many bytes as SHA-256 gives, as RFC 2104 recommends.
 const minSecret = sha256.Size
 
-// String hides the secret.
-func (Secret) String() string { return "****" }
+const hidden = "****"
 
-// GoString hides the secret.
-func (Secret) GoString() string { return "****" }
+// String hides the secret.
+func (Secret) String() string { return hidden }
+
+// Format hides the secret, whatever the verb.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
+
+// MarshalText hides the secret, also in JSON.
+func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // LogValue hides the secret.
-func (Secret) LogValue() slog.Value { return slog.StringValue("****") }
+func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
 
 // Location is where the table has a key.
 type Location struct {

@@ -11,7 +11,9 @@ import (
 // partitionSuffix comes before the number of a partition in its name.
 const partitionSuffix = "_p"
 
-const minPartitions, maxPartitions = 2, 1024
+// More than these would cost the sweeper, which plans for all of them, more than they
+// spare VACUUM.
+const minPartitions, maxPartitions = 2, 256
 
 // partitionedBy is what follows the columns of a table. By scope: every statement of a
 // request has it, so that each works on one partition.

@@ -76,8 +76,9 @@ func (s *Store) Get(ctx context.Context, sc scope.Scope, key string) (Entry, err
 }
 
 // Put stores a reply unless the key has a live one or is claimed, and tells
-// whether it did: the first writer wins. It commits on a connection of the pool,
-// separately from any work; [Store.PutTx] does not.
+// whether it did: the first writer wins. Under [RefuseExpired] a key that has expired
+// is not free either, although Get finds nothing. It commits on a connection of the
+// pool, separately from any work; [Store.PutTx] does not.
 //
 // Entry.Response must be JSON that jsonb can hold, or the error is
 // [ErrReplyNotStorable].

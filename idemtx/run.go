@@ -29,10 +29,10 @@ var errReplaced = fmt.Errorf("%w: it ended the transaction by SQL and began anot
 // work has the handler work in the transaction. Without an error its reply can be
 // written, in the transaction or, when it is a refusal, after its undoing.
 func (s *Store) work(ctx context.Context, c *call, tx pgx.Tx, fn handler) (draft, error) {
-	began := time.Now()
-	defer func() { c.handled += time.Since(began) }()
 	l := &loan{conn: tx.Conn(), keyLock: c.keyLock}
+	began := time.Now()
 	d, err := lend(ctx, tx, l, fn)
+	c.handled += time.Since(began)
 	if over(tx) {
 		return draft{}, errKept
 	}
@@ -45,7 +45,10 @@ func (s *Store) work(ctx context.Context, c *call, tx pgx.Tx, fn handler) (draft
 	if err := intact(tx.Conn(), d.refused); err != nil {
 		return draft{}, err
 	}
-	return d, s.seal(ctx, c.id, c.fingerprint, &d)
+	if err := s.seal(ctx, c.id, c.fingerprint, &d); err != nil {
+		return draft{}, err
+	}
+	return d, nil
 }
 
 // lend gives the handler the transaction for as long as it runs.

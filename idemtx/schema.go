@@ -73,8 +73,9 @@ func (s *Store) create(ctx context.Context, withNamespace bool) error {
 }
 
 // SchemaSQL returns the statements that [Store.CreateSchema] runs, for goose,
-// tern, Atlas, psql or whatever else applies migrations. They do nothing to what
-// is there already, so call [Store.VerifySchema] at the start of the program.
+// tern, Atlas, psql or whatever else applies migrations. They do nothing to a table
+// that is there already, so call [Store.VerifySchema] at the start of the program; one
+// that is not partitioned as they would have it is an error.
 //
 // For a schema other than public they begin with CREATE SCHEMA IF NOT EXISTS, and
 // with [Config.Partitions] they make the partitions, too.

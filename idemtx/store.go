@@ -69,8 +69,9 @@ type Config struct {
 	Table string
 
 	// Partitions is in how many partitions, by hash of the scope, the table is made, from
-	// 2 to 1024: for a table that has outgrown what VACUUM does in good time. It
-	// matters when the table is made; one that is there is taken as it is.
+	// 2 to 256: for a table that has outgrown what VACUUM does in good time. A few dozen
+	// are plenty. It matters when the table is made: CreateSchema and VerifySchema take
+	// one that is there as it is, and SchemaSQL fails on one of another layout.
 	//
 	// Defaults to 0: a plain table.
 	Partitions int
@@ -99,7 +100,7 @@ type Config struct {
 	OnExpired Expired
 
 	// Retention is how long a key is refused under [RefuseExpired] after its reply has
-	// expired, up to 3660 days: the sweeper deletes the reply then, and of the key keeps
+	// expired, from one minute to 3660 days: the sweeper deletes the reply then, and of the key keeps
 	// as much as tells a repetition from another request. It is stored with each reply,
 	// so that every sweeper obeys it, and a change goes for the replies to come. Set it
 	// when no replica is of a release that does not know it.
@@ -133,7 +134,8 @@ type Config struct {
 	TxOptions pgx.TxOptions
 
 	// Codec seals replies before they are stored. DoBatch, whose replies the server
-	// makes, takes the round trips of Do with one.
+	// makes, takes the round trips of Do with one. Set it when no replica is of a release
+	// that does not know it, which could not read what is sealed.
 	//
 	// Defaults to none: replies are stored as JSON.
 	Codec Codec
@@ -250,7 +252,7 @@ func (c Config) validate() error {
 	return errors.Join(
 		within("TTL", c.TTL, minTTL, maxTTL),
 		within("Partitions", cmp.Or(c.Partitions, minPartitions), minPartitions, maxPartitions),
-		within("Retention", c.Retention, 0, maxRetention),
+		within("Retention", cmp.Or(c.Retention, minTTL), minTTL, maxRetention),
 		within("Lease", c.Lease, minLease, maxLease),
 		within("MaxWait", c.MaxWait, time.Millisecond, time.Hour),
 		within("MaxReplyBytes", c.MaxReplyBytes, 1, 256<<20),

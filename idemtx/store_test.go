@@ -66,6 +66,7 @@ func TestConfigIsAcceptedWithinItsBounds(t *testing.T) {
 		"Refuse":                 {OnDuplicate: idemtx.Refuse},
 		"Rerun":                  {OnExpired: idemtx.Rerun},
 		"RefuseExpired":          {OnExpired: idemtx.RefuseExpired},
+		"the shortest retention": {OnExpired: idemtx.RefuseExpired, Retention: time.Minute},
 		"the longest retention":  {OnExpired: idemtx.RefuseExpired, Retention: 3660 * days},
 		"the shortest secret":    {KeySecret: make(idemtx.Secret, 32)},
 		"the shortest wait":      {MaxWait: time.Millisecond},
@@ -92,7 +93,7 @@ func TestConfigIsRefusedOutsideOfItsBounds(t *testing.T) {
 		schema      = "Config.Schema must be valid UTF-8 of at most 63 bytes without U+0000"
 		table       = "Config.Table must match ^[a-z_][a-z0-9_]*$ and have at most 48 bytes"
 		ttl         = "Config.TTL must be between 1m0s and 8784h0m0s"
-		retention   = "Config.Retention must be between 0s and 87840h0m0s"
+		retention   = "Config.Retention must be between 1m0s and 87840h0m0s"
 		useless     = "Config.Retention is of no use unless Config.OnExpired is RefuseExpired"
 		secret      = "Config.KeySecret must have at least 32 bytes"
 		lease       = "Config.Lease must be between 1s and 1h0m0s"
@@ -120,6 +121,7 @@ func TestConfigIsRefusedOutsideOfItsBounds(t *testing.T) {
 		ttl: {{TTL: time.Minute - 1}, {TTL: 366*days + 1}, {TTL: -1}, {TTL: math.MaxInt64}, {TTL: math.MinInt64}},
 		retention: {
 			{OnExpired: idemtx.RefuseExpired, Retention: -1},
+			{OnExpired: idemtx.RefuseExpired, Retention: time.Minute - 1},
 			{OnExpired: idemtx.RefuseExpired, Retention: 3660*days + 1},
 		},
 		useless:     {{Retention: time.Hour}, {OnExpired: idemtx.Rerun, Retention: time.Hour}},

@@ -69,7 +69,7 @@ type Settlement string
 // The ends of a COMMIT whose answer was lost.
 const (
 	SettledCommitted Settlement = "committed" // it had landed
-	SettledUndone    Settlement = "undone"    // it had not
+	SettledUndone    Settlement = "undone"    // it had not; that of a DoBatch that never arrived may still
 	SettledUnknown   Settlement = "unknown"   // it could not be found out
 )
 

@@ -259,7 +259,11 @@ func (t *turn) finish(ctx context.Context, b *pgx.Batch, before int, d draft) (r
 		return result{}, &valueError{errUnsent, "store the reply", err}
 	}
 	t.close()
-	return t.settle(ctx, t.store.oursQuery(t.call, d), sent)
+	r, err := t.settle(ctx, t.store.oursQuery(t.call, d), sent)
+	if r.row != nil && r.row.Sealed { // by this call, whose context may be over by now
+		r.row.Response, r.row.Body, r.row.Sealed = d.response, d.body, false
+	}
+	return r, err
 }
 
 func inTransaction(conn *pgx.Conn) bool {

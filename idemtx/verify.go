@@ -41,7 +41,9 @@ type relation struct {
 	PrimaryKeyDeferrable bool
 	PrimaryKeyValid      bool
 
-	Checks   []string
+	Checks        []string
+	OldClaimCheck bool // of the first release: it refuses a key that is retained
+
 	NotValid []string // the constraints that older rows may break
 
 	SweepIndex        string // the best that begins with expires_at; empty when there is none

@@ -52,8 +52,9 @@ type Config struct {
 // without: it looks at what follows the last slash of a path, and its links are
 // relative. An [http.ServeMux] sends those who leave the slash out to where they belong.
 //
-// It answers POST only to what a browser calls the same origin; behind a proxy that
-// changes the Host header, the proxy has to pass Sec-Fetch-Site on, as all do by default.
+// It answers POST only to what a browser calls the same origin, by Sec-Fetch-Site, which
+// browsers send over https, or else by Origin and Host: a proxy in front of it has to pass
+// on the first or leave the others as they are.
 type Handler struct {
 	store    *idemtx.Store
 	config   Config
@@ -103,7 +104,8 @@ func protect(header http.Header) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-Frame-Options", "DENY")
-	header.Set("Referrer-Policy", "no-referrer")
+	// With no-referrer a browser would say that a form comes from nowhere.
+	header.Set("Referrer-Policy", "same-origin")
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
@@ -112,7 +114,7 @@ func protect(header http.Header) {
 const maxForm = 16 << 10
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "" {
+	if r.URL.Path == "" && !strings.HasSuffix(sentPath(r), "/") {
 		addSlash(w, r)
 		return
 	}
@@ -168,8 +170,13 @@ func toSearch(w http.ResponseWriter, _ *http.Request) {
 // work. StripPrefix has taken the prefix away, so its last part is looked up in what
 // was sent.
 func addSlash(w http.ResponseWriter, r *http.Request) {
-	sent, _, _ := strings.Cut(r.RequestURI, "?")
-	last := (&url.URL{Path: "./" + path.Base(sent) + "/"}).EscapedPath()
+	last := (&url.URL{Path: "./" + path.Base(sentPath(r)) + "/"}).EscapedPath()
 	w.Header().Set("Location", last)
 	w.WriteHeader(http.StatusPermanentRedirect)
+}
+
+// sentPath is the path with its prefix.
+func sentPath(r *http.Request) string {
+	sent, _, _ := strings.Cut(r.RequestURI, "?")
+	return sent
 }

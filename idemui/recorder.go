@@ -135,7 +135,7 @@ func short(operation string) string {
 		return strings.Clone(operation)
 	}
 	end := maxOperation - len("…")
-	for !utf8.RuneStart(operation[end]) {
+	for end > 0 && !utf8.RuneStart(operation[end]) {
 		end--
 	}
 	return operation[:end] + "…"

@@ -146,3 +146,10 @@ func TestRecorderIsSafeForConcurrentUse(t *testing.T) {
 	}
 	assert.Equal(t, 1600, all.of(idemtx.OutcomeFirst))
 }
+
+// No name of an operation breaks the call that it is of.
+func TestOperationOfNoText(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "…", short(strings.Repeat("\x80", 200)))
+	assert.Len(t, short(strings.Repeat("x", 200)), maxOperation)
+}

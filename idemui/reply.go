@@ -42,12 +42,38 @@ func (h *Handler) reply(ctx context.Context, sc scope.Scope, key string) *replyD
 	}
 }
 
+// indented leaves as it is what would become too long: each line of what nests deep
+// begins with twice as many spaces.
 func indented(response json.RawMessage) string {
 	var b bytes.Buffer
-	if err := json.Indent(&b, response, "", "  "); err != nil {
+	if indentedLength(response) > maxShown || json.Indent(&b, response, "", "  ") != nil {
 		return string(response)
 	}
 	return b.String()
+}
+
+// indentedLength is about how long JSON gets.
+func indentedLength(response []byte) int {
+	length, depth := len(response), 0
+	inString := false
+	for i := 0; i < len(response); i++ {
+		switch c := response[i]; {
+		case inString && c == '\\':
+			i++ // what is escaped may be a quote
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			depth++
+			length += 1 + 2*depth
+		case c == '}' || c == ']':
+			depth--
+			length += 1 + 2*depth
+		case c == ',':
+			length += 1 + 2*depth
+		}
+	}
+	return length
 }
 
 // text returns nothing of what is not text.

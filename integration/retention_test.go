@@ -37,8 +37,8 @@ func (f *fixture) bury(key string) {
 // endRetention lets the retention of every key end now.
 func (f *fixture) endRetention() {
 	f.t.Helper()
-	exec(f.t, "UPDATE "+f.table()+" SET created_at = created_at - interval '1 year', "+
-		"expires_at = clock_timestamp() - interval '1 second', retain_until = clock_timestamp() - interval '1 second'")
+	exec(f.t, "UPDATE "+f.table()+" SET created_at = created_at - interval '1 year', expires_at = past, retain_until = past "+
+		"FROM (SELECT clock_timestamp() - interval '1 second' AS past) AS clock")
 }
 
 // A key is refused after its reply has gone, and another request under it is told so,

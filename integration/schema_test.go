@@ -273,7 +273,7 @@ func TestTableRefusesIllegalRows(t *testing.T) {
 		"scope_length":          {{"scope": "''"}, {"scope": "repeat('x', 1025)"}, {"scope": "repeat('ß', 513)"}},
 		"key_length":            {{"key": "''"}, {"key": "repeat('x', 256)"}, {"key": "repeat('ß', 128)"}},
 		"fingerprint_is_sha256": {{"fingerprint": "''"}, {"fingerprint": "sha512('p')"}},
-		"claimed_answered_or_retained": {
+		"claimed_or_answered": {
 			{"response": "NULL"},
 			claim(map[string]string{"response": "'null'"}),
 			{"response": "NULL", "retain_until": "now() + interval '2 days'"},

@@ -2,8 +2,10 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -217,4 +219,110 @@ func TestHashedKeys(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unsteady is a codec that fails so many times before it seals, and does not open.
+type unsteady struct {
+	idemtx.Codec
+	fails  atomic.Int64
+	closed bool
+}
+
+var errUnsteady = errors.New("the key service does not answer, secret")
+
+func (u *unsteady) Seal(ctx context.Context, plaintext, associated []byte) ([]byte, string, error) {
+	if u.fails.Add(-1) >= 0 {
+		return nil, "", errUnsteady
+	}
+	return u.Codec.Seal(ctx, plaintext, associated)
+}
+
+func (u *unsteady) Open(ctx context.Context, sealed []byte, keyID string, associated []byte) ([]byte, error) {
+	if u.closed {
+		return nil, errUnsteady
+	}
+	return u.Codec.Open(ctx, sealed, keyID, associated)
+}
+
+func unsteadily(tb testing.TB, times int64) *unsteady {
+	tb.Helper()
+	u := &unsteady{Codec: newRing(tb).codec}
+	u.fails.Store(times)
+	return u
+}
+
+// A reply that cannot be sealed is not stored, and so its work is undone.
+func TestACodecThatFailsUndoesTheWork(t *testing.T) {
+	t.Parallel()
+	for _, m := range allModes() {
+		if !m.atomic {
+			continue
+		}
+		t.Run(string(m.name), func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, withConfig(func(c *idemtx.Config) { c.Codec = unsteadily(t, 1) }))
+			_, err := m.do(t.Context(), f, f.request("k"), effect(f, "k"))
+			require.ErrorIs(t, err, errUnsteady)
+			require.NotErrorIs(t, err, idemtx.ErrReplyNotStorable)
+			require.NotContains(t, err.Error(), "secret")
+			require.Zero(t, f.effects("k")+f.rows("k"))
+			reply, err := m.do(t.Context(), f, f.request("k"), effect(f, "k"))
+			require.NoError(t, err)
+			require.False(t, reply.Replayed)
+			require.Equal(t, 1, f.effects("k"))
+		})
+	}
+}
+
+// In pool mode the work is done by then. It is sealed in the end, or the caller gets
+// the reply and is told that nobody else will.
+func TestACodecThatFailsInPoolMode(t *testing.T) {
+	t.Parallel()
+	for fails, kept := range map[int64]bool{2: true, 3: false} {
+		f := newFixture(t, withConfig(func(c *idemtx.Config) { c.Codec = unsteadily(t, fails) }))
+		reply, err := idemtx.DoPool(t.Context(), f.store, f.request("k"), func(ctx context.Context) (order, error) {
+			return f.effect(ctx, f.pool, "k")
+		})
+		require.NotZero(t, reply.Value.Number)
+		if kept {
+			require.NoError(t, err)
+			requireOnce(f, "k", reply)
+			continue
+		}
+		require.ErrorIs(t, err, idemtx.ErrOutcomeUnknown)
+		require.NotContains(t, err.Error(), "secret")
+		require.True(t, ask[bool](t, "SELECT lease_until > clock_timestamp() FROM "+f.table()), "it is left to its lease")
+	}
+}
+
+// A reply whose COMMIT is found out about is the caller's without being opened: its time
+// may be over.
+func TestSealedReplyOfALostCommitNeedsNoKey(t *testing.T) {
+	t.Parallel()
+	wire := newProxy(t)
+	codec := unsteadily(t, 0)
+	codec.closed = true
+	f := newFixture(t, through(wire), withConfig(func(c *idemtx.Config) { c.Codec = codec }))
+	judge, met := once((*trip).commits, swallow)
+	wire.meet(judge)
+	reply, err := idemtx.Do(t.Context(), f.store, f.request("k"), f.handler("k"))
+	require.NoError(t, err)
+	require.True(t, met.Load())
+	require.NotZero(t, reply.Value.Number)
+	require.Equal(t, 1, f.effects("k"))
+}
+
+// A key service that is down is no defect of the program: the client is to come again.
+func TestACodecThatFailsOverHTTP(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withConfig(func(c *idemtx.Config) { c.Codec = unsteadily(t, 1) }))
+	s := f.serve(idemhttp.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		if err := f.insert(r, "k"); err != nil {
+			panic(err)
+		}
+		w.WriteHeader(http.StatusCreated)
+	})
+	require.Equal(t, http.StatusServiceUnavailable, s.send(s.post("k", "{}")).status)
+	require.Equal(t, http.StatusCreated, s.send(s.post("k", "{}")).status)
+	require.Equal(t, 1, f.effects("k"))
 }

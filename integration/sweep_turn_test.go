@@ -63,10 +63,8 @@ func TestSweepersTakeTurns(t *testing.T) {
 	require.Equal(t, idemtx.TraceSweepData{Skipped: true}, second.all()[0])
 	require.Empty(t, first.all())
 
-	// It is for sweepers; who asks for a batch gets one.
-	n, err := f.store.DeleteExpired(t.Context(), 100)
-	require.NoError(t, err)
-	require.Zero(t, n, "the rows are locked, and the batch is not skipped")
+	turn := ask[int64](t, `SELECT classid::int8 << 32 | objid::int8 FROM pg_locks JOIN pg_stat_activity USING (pid)
+		WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' AND objsubid = 1 AND application_name = $1`, f.schema)
 
 	require.NoError(t, holder.Rollback(t.Context()))
 	require.Eventually(t, func() bool { return len(first.all()) == 1 && len(f.keys()) == 0 }, patience, tick)
@@ -74,6 +72,20 @@ func TestSweepersTakeTurns(t *testing.T) {
 	seen := len(second.all())
 	require.Eventually(t, func() bool { return len(second.all()) > seen+1 }, patience, tick)
 	require.Equal(t, idemtx.TraceSweepData{}, second.all()[len(second.all())-1], "the lock has not been let go")
+
+	// It is for sweepers; who asks for a batch gets one.
+	holder, err = superuser.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = holder.Exec(t.Context(), "SELECT pg_advisory_xact_lock($1)", turn)
+	require.NoError(t, err)
+	expired(f, 3)
+	seen = len(second.all())
+	require.Eventually(t, func() bool { return len(second.all()) > seen+1 }, patience, tick)
+	require.Equal(t, idemtx.TraceSweepData{Skipped: true}, second.all()[len(second.all())-1])
+	n, err := f.store.DeleteExpired(t.Context(), 100)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, n)
+	require.NoError(t, holder.Rollback(t.Context()))
 	stop()
 	require.ErrorIs(t, <-ended, context.Canceled)
 	require.ErrorIs(t, <-ended, context.Canceled)

@@ -100,14 +100,14 @@ func connect(ctx context.Context, url, schema string, lease time.Duration) (*pgx
 // create makes what is missing, one replica at a time: the lock is held in a
 // transaction of its own, and ends with it.
 func (db *database) create(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), schemaTimeout)
-	defer cancel()
 	return pgx.BeginFunc(ctx, db.pool, func(lock pgx.Tx) error {
 		var exists bool
 		// In two statements: the second is to see what was made while the first waited.
 		if _, err := lock.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", "orders "+db.schema); err != nil {
 			return err
 		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), schemaTimeout)
+		defer cancel()
 		if err := lock.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", db.ledger.schema+".stock").Scan(&exists); err != nil {
 			return err
 		}

@@ -5,7 +5,11 @@ SELECT a.pid, date_part('epoch', clock_timestamp() - coalesce(l.waitstart, a.que
 FROM pg_catalog.pg_locks l
 JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND NOT l.granted AND l.objsubid = 1 AND a.datname = current_database()
-	AND a.wait_event = 'advisory' AND a.query LIKE 'SELECT pg\_advisory\_xact\_lock%'
+	AND a.wait_event = 'advisory' AND (
+		a.query IN ('SELECT pg_advisory_xact_lock_shared($1::bigint)', 'SELECT pg_advisory_xact_lock($1::bigint)')
+		-- In the simple protocol all that is sent at a time is one text.
+		OR a.query LIKE 'SELECT set\_config(''lock\_timeout''%pg\_advisory\_xact\_lock%'
+	)
 	AND clock_timestamp() - coalesce(l.waitstart, a.query_start) >= $1::float8 * interval '1 second'
 ORDER BY seconds DESC
 LIMIT 100

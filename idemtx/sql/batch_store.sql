@@ -7,7 +7,7 @@ stored AS (
 	INSERT INTO {table} (scope, key, fingerprint, response, lease_id, created_at, expires_at, retain_until)
 	SELECT {scope}, {key}, {fingerprint},
 		-- reply.* is the row, also when it has a column named reply.
-		-- NULL, which claimed_answered_or_retained refuses, when there is no row or it is too
+		-- NULL, which claimed_or_answered refuses, when there is no row or it is too
 		-- long. More than one row is an error of its own.
 		(SELECT CASE WHEN octet_length(to_jsonb(reply.*)::text) <= {max_bytes} THEN to_jsonb(reply.*) END
 			FROM reply),

@@ -5,7 +5,7 @@ WITH turn AS MATERIALIZED (
 -- MATERIALIZED: the rows are chosen once. As a subquery of the DELETE they would
 -- be chosen again for each row under some plans, and the limit would not hold.
 dead AS MATERIALIZED (
-	SELECT scope, key, response IS NOT NULL AND retain_until > clock_timestamp() AS retained
+	SELECT scope, key, retain_until, response IS NOT NULL AND retain_until > clock_timestamp() AS retained
 	FROM {table}
 	-- A sub-select, because a volatile function is no condition for an index: without
 	-- it every live row is read.
@@ -22,7 +22,7 @@ dead AS MATERIALIZED (
 -- its lease_id a save that comes late does not find it.
 buried AS (
 	UPDATE {table} AS kept SET response = NULL, body = NULL, refused = false, sealed = false,
-		lease_id = NULL, expires_at = kept.retain_until
+		lease_id = NULL, expires_at = dead.retain_until
 	FROM dead
 	WHERE dead.retained AND kept.scope = dead.scope AND kept.key = dead.key
 	RETURNING 1

@@ -47,6 +47,14 @@ SELECT
 	coalesce(pk.condeferrable, false) AS primary_key_deferrable,
 	coalesce(pki.indisvalid, false) AS primary_key_valid,
 	ARRAY(SELECT conname FROM pg_catalog.pg_constraint WHERE conrelid = c.oid AND contype = 'c') AS checks,
+	-- That of the first release has the name, and does not know the column.
+	EXISTS (
+		SELECT FROM pg_catalog.pg_constraint k
+		WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.conname = 'claimed_or_answered' AND NOT EXISTS (
+			SELECT FROM pg_catalog.pg_attribute a
+			WHERE a.attrelid = c.oid AND a.attname = 'retain_until' AND a.attnum = ANY (k.conkey)
+		)
+	) AS old_claim_check,
 	ARRAY(SELECT conname FROM pg_catalog.pg_constraint WHERE conrelid = c.oid AND NOT convalidated) AS not_valid,
 	coalesce(sweep.relname, '') AS sweep_index,
 	coalesce(sweep.partial, false) AS sweep_index_partial,

@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS "public"."idemtx_replies" (
 	CONSTRAINT fingerprint_is_sha256 CHECK (octet_length(fingerprint) = 32),
 	-- Claimed, answered or, with the reply gone, retained, and one of them only: half a
 	-- reply could not be replayed, and a claim without an end would block its key for ever.
-	CONSTRAINT claimed_answered_or_retained CHECK (num_nonnulls(response, lease_until, nullif(retain_until = expires_at, false)) = 1),
+	CONSTRAINT claimed_or_answered CHECK (num_nonnulls(response, lease_until, nullif(retain_until = expires_at, false)) = 1),
 	CONSTRAINT claim_has_holder CHECK (lease_until IS NULL OR lease_id IS NOT NULL),
 	CONSTRAINT claim_has_no_reply CHECK (response IS NOT NULL OR (body IS NULL AND NOT refused)),
 	CONSTRAINT claim_is_not_retained CHECK (lease_until IS NULL OR retain_until IS NULL),

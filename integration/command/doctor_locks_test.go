@@ -1,12 +1,16 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/idemtx/idemtx/idemadmin"
+	"github.com/idemtx/idemtx/idemtx"
 )
 
 // examine returns the findings about a subject that are not ok.
@@ -20,6 +24,41 @@ func (f *fixture) examine(subject string) (found []idemadmin.Finding) {
 		}
 	}
 	return found
+}
+
+// In the simple protocol a request waits in one text with what it sends before. Another
+// program's wait is none for a key.
+func TestDoctorKnowsAWaitByItsText(t *testing.T) {
+	t.Parallel()
+	f := newApart(t)
+	_, simple := f.open(func(c *pgxpool.Config, _ *idemtx.Config) {
+		c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	})
+	call := f.flyDo(f.store, key)
+	waits := make(chan error, 1)
+	second := f.detached(func() { waits <- f.replay(simple, key) })
+	require.Eventually(t, func() bool { return len(f.examine("waits")) == 1 }, patience, 50*tick)
+	require.NoError(t, call.land())
+	second()
+	require.NoError(t, <-waits)
+
+	holder, err := f.pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = holder.Exec(t.Context(), "SELECT pg_advisory_xact_lock(7)")
+	require.NoError(t, err)
+	other := make(chan error, 1)
+	third := f.detached(func() {
+		_, err := f.pool.Exec(context.Background(), "SELECT pg_advisory_xact_lock(7)")
+		other <- err
+	})
+	require.Eventually(t, func() bool {
+		return ask[bool](f, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+			AND waitstart < clock_timestamp() - interval '5 seconds')`)
+	}, patience, 50*tick)
+	require.Empty(t, f.examine("waits"))
+	require.NoError(t, holder.Rollback(t.Context()))
+	third()
+	require.NoError(t, <-other)
 }
 
 // A request that has waited for long is found with who makes it wait, and so is the

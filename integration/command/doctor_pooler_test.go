@@ -24,15 +24,14 @@ import (
 //go:embed testdata/pooler.sh
 var poolerScript string
 
-// Transactions take the server's connections in turn, so that two of one client meet
-// two backends. Its clients' settings are the server's.
+// There are two connections of the server, so that of two clients that have a
+// transaction each has one. Its clients' settings are the server's.
 const poolerConfig = `
 [databases]
 * = host='%s' port=%d dbname='%s'
 [pgbouncer]
 pool_mode = %s
 default_pool_size = 2
-server_round_robin = 1
 ignore_startup_parameters = search_path,idle_in_transaction_session_timeout
 listen_addr =
 unix_socket_dir = .
@@ -84,7 +83,7 @@ func pgbouncer(t *testing.T) string {
 // What is in between is seen, and what cannot be known of it is said.
 func TestDoctorFindsAPooler(t *testing.T) {
 	t.Parallel()
-	for mode, words := range map[string]string{"transaction": "it pools transactions", "session": "cannot be known"} {
+	for mode, words := range map[string]string{"transaction": "; it pools transactions, for", "session": "could not be found out"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			via := newPooler(t, mode)
@@ -96,7 +95,7 @@ func TestDoctorFindsAPooler(t *testing.T) {
 				if exec != "" {
 					at += "&default_query_exec_mode=" + exec
 				}
-				r := (&run{f: f}).with("--database-url", at, "doctor", "--json").exits(1)
+				r := (&run{f: f}).with("--database-url", at, "doctor", "--json")
 				var found []finding
 				for _, one := range decode[[]finding](r) {
 					if one.Subject == "pooler" {
@@ -109,6 +108,23 @@ func TestDoctorFindsAPooler(t *testing.T) {
 				require.Equal(t, level == idemadmin.LevelOK, found[0].Advice == "")
 			}
 		})
+	}
+}
+
+// Behind a pooler that carries no prepared statements, the application's exec mode fails
+// once they are on another connection of the server, and doctor says so. The other
+// commands prepare none.
+func TestBehindAPoolerAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	via := newPooler(t, "transaction")
+	f := newFixture(t)
+	for range 3 {
+		r := (&run{f: f}).with("--database-url", via, "doctor").exits(1)
+		require.Contains(t, r.out, "default_query_exec_mode=exec")
+		(&run{f: f}).with("--database-url", via, "stats").exits(0)
+		(&run{f: f}).with("--database-url", via, "sweep").exits(0)
+		(&run{f: f}).with("--database-url", via, "lookup", "--principal", principal, key).exits(1)
+		(&run{f: f}).with("--database-url", via, "schema", "verify").exits(0)
 	}
 }
 

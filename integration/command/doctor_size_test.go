@@ -11,7 +11,7 @@ import (
 // Rows that are dead and not vacuumed away, and a table that is never vacuumed.
 func TestDoctorFindsDeadRows(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := newApart(t)
 	f.exec("ALTER TABLE {table} SET (autovacuum_enabled = false)")
 	f.finds(idemadmin.LevelWarn, "vacuum", "autovacuum is off for "+f.table(), "RESET (autovacuum_enabled)")
 	f.due(11_000)
@@ -31,7 +31,7 @@ func TestDoctorFindsDeadRows(t *testing.T) {
 // Indexes do not shrink by themselves.
 func TestDoctorFindsALargeIndex(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := newApart(t)
 	f.exec(`INSERT INTO {table} (scope, key, fingerprint, response, created_at, expires_at)
 		SELECT 'large', md5(i::text) || md5(i::text), sha256('x'), '{}', now(), now() + interval '1 day'
 		FROM generate_series(1, 30000) AS i`)
@@ -50,7 +50,7 @@ func TestDoctorFindsALargeIndex(t *testing.T) {
 // What is not known is not found.
 func TestDoctorKnowsNoStatistics(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := newApart(t)
 	f.exec("ALTER TABLE {table} SET (autovacuum_enabled = false)")
 	f.due(30_000)
 	require.Empty(t, f.examine("index"))

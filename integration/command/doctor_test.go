@@ -69,7 +69,7 @@ func (f *fixture) finds(level idemadmin.Level, subject, text, advice string, par
 func TestDoctorFindsNothing(t *testing.T) {
 	t.Parallel()
 	for _, partitions := range []int{0, 3} {
-		f := newFixture(t, withConfig(func(c *idemtx.Config) { c.Partitions = partitions }))
+		f := newApart(t, withConfig(func(c *idemtx.Config) { c.Partitions = partitions }))
 		f.stored(key)
 		require.Empty(t, f.examined())
 		r := (&run{f: f}).with("--database-url", f.under(timely), "doctor").exits(0)
@@ -82,7 +82,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 
 func TestDoctorFindsSettings(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := newApart(t)
 	for setting, expected := range map[string]finding{
 		"idle_in_transaction_session_timeout=0":      {"warn", "settings", "is 0", "ALTER ROLE"},
 		"idle_in_transaction_session_timeout=1000":   {"warn", "settings", "is 1s", "60s"},
@@ -105,7 +105,7 @@ func TestDoctorFindsSettings(t *testing.T) {
 // Warnings need not fail a check that is run every night.
 func TestDoctorFailsOn(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := newApart(t)
 	at := []string{"--database-url", f.under("idle_in_transaction_session_timeout=0"), "doctor"}
 	(&run{f: f}).with(at...).exits(1)
 	(&run{f: f}).with(append(at, "--fail-on", "bad")...).exits(0)
@@ -118,17 +118,17 @@ func TestDoctorFailsOn(t *testing.T) {
 func TestDoctorFindsTheTable(t *testing.T) {
 	t.Parallel()
 	for what, expected := range map[string]finding{
-		"DROP INDEX {schema}.idemtx_replies_expires_at_idx":          {"", "", "index on expires_at is missing", "CREATE INDEX"},
-		"ALTER TABLE {table} ALTER sealed DROP NOT NULL":             {"", "", "accepts NULL", "SET NOT NULL"},
-		"ALTER TABLE {table} DROP CONSTRAINT retained_after_expiry":  {"", "", "retained_after_expiry", "ADD CONSTRAINT"},
-		"ALTER TABLE {table} SET UNLOGGED":                           {"", "", "UNLOGGED", "SET LOGGED"},
-		"ALTER TABLE {table} ALTER COLUMN scope TYPE varchar(2000)":  {"", "", "scope", "TYPE text"},
-		"ALTER TABLE {table} ADD COLUMN more text NOT NULL":          {"", "", "more", "DROP NOT NULL"},
-		"ALTER TABLE {table} RENAME COLUMN retain_until TO retained": {"", "", "retain_until", "ADD COLUMN"},
+		"DROP INDEX {schema}.idemtx_replies_expires_at_idx":         {"", "", "index on expires_at is missing", "CREATE INDEX"},
+		"ALTER TABLE {table} ALTER sealed DROP NOT NULL":            {"", "", "accepts NULL", "SET NOT NULL"},
+		"ALTER TABLE {table} DROP CONSTRAINT retained_after_expiry": {"", "", "retained_after_expiry", "ADD CONSTRAINT"},
+		"ALTER TABLE {table} SET UNLOGGED":                          {"", "", "UNLOGGED", "SET LOGGED"},
+		"ALTER TABLE {table} ALTER COLUMN scope TYPE varchar(2000)": {"", "", "scope", "TYPE text"},
+		"ALTER TABLE {table} ADD COLUMN more text NOT NULL":         {"", "", "more", "DROP NOT NULL"},
+		"ALTER TABLE {table} RENAME COLUMN sealed TO closed":        {"", "", "sealed", "ADD COLUMN"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t)
+			f := newApart(t)
 			f.exec(strings.ReplaceAll(what, "{schema}", f.schema))
 			f.finds(idemadmin.LevelBad, "table", expected.Text, expected.Advice)
 			for _, one := range f.examined() {

@@ -83,7 +83,7 @@ func TestLibpqEnvironment(t *testing.T) {
 // There are colours on a terminal, unless somebody does not want them.
 func TestColours(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := newApart(t)
 	f.stored(key)
 	const escape = "\x1b["
 	whose := []string{"--principal", principal, "--tenant", tenant}

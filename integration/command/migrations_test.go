@@ -16,7 +16,7 @@ func TestSchemaMigrations(t *testing.T) {
 		return (&run{f: f}).with(append([]string{"--database-url", "postgres://127.0.0.1:1/nothing", "schema", "migrations", "--dir", dir}, args...)...)
 	}
 	command("--first", "7").exits(0)
-	for i, name := range []string{"7_idemtx_create.sql", "8_idemtx_retain_and_seal.sql", "9_idemtx_validate.sql"} {
+	for i, name := range []string{"00007_idemtx_create.sql", "00008_idemtx_retain_and_seal.sql", "00009_idemtx_validate.sql"} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
 		require.Equal(t, f.store.Migrations()[i].SQL, string(text))

@@ -131,7 +131,7 @@ func TestSweepFails(t *testing.T) {
 		IF OLD.key <> 'key-number-1' THEN RAISE EXCEPTION 'not %', OLD.key; END IF; RETURN OLD;
 	END $$; CREATE TRIGGER refuse BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION ` + f.schema + `.refuse()`)
 	r := f.command("sweep", "--batch", "1").exits(3)
-	require.Contains(t, r.err, "1 rows were swept before that")
+	require.Contains(t, r.err, "1 rows were swept, and stay so\n")
 	require.NotContains(t, r.err, "key-number")
 	require.Equal(t, 4, f.rows())
 }

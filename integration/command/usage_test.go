@@ -27,6 +27,7 @@ func TestUsage(t *testing.T) {
 		"sweep --batch 0", "sweep --batch 100001", "sweep --max -1", "sweep --pause -1s", "sweep --batch many",
 		"--table Replies stats", "--timeout soon stats", "schema print --partitions 1", "doctor --fail-on ok",
 		"stats --database-url", "stats --key-secret-file /nowhere/at/all",
+		"lookup --principal p --key-stdin=" + secret, "forget --yes=" + secret, "stats --json=" + secret, "sweep --batch " + secret,
 	} {
 		r := (&run{f: f}).with(append([]string{"--database-url", f.url}, strings.Split(args, " ")...)...)
 		require.Equal(t, 2, r.code, "%s: %s%s", args, r.out, r.err)

@@ -1,9 +1,9 @@
 package outbox
 
 import (
-	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"sync"
 	"testing"
 
@@ -30,8 +30,10 @@ func newWire(t *testing.T) *wire {
 	w.network, w.address = pgconn.NetworkAddress(config.Host, config.Port)
 	w.listener, err = net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	w.url = fmt.Sprintf("host=127.0.0.1 port=%d user=%s password='%s' dbname=%s sslmode=disable",
-		w.listener.Addr().(*net.TCPAddr).Port, config.User, config.Password, config.Database)
+	w.url = (&url.URL{
+		Scheme: "postgres", User: url.UserPassword(config.User, config.Password), Host: w.listener.Addr().String(),
+		Path: "/" + config.Database, RawQuery: "sslmode=disable",
+	}).String()
 	w.running.Go(w.accept)
 	t.Cleanup(func() { // when the processes are dead, whose connections end then
 		_ = w.listener.Close()

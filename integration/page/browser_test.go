@@ -30,10 +30,9 @@ type chromium struct {
 }
 
 func (c *chromium) start(program string) {
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program))
-	if os.Getuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // Chromium refuses to start as root with one
-	}
+	// Root gets no sandbox, nor do others in many a container. It sees pages of these tests.
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox,
+		chromedp.WSURLReadTimeout(2*time.Minute))
 	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
 	c.end = append(c.end, end)
 	c.ctx, end = chromedp.NewContext(allocator)

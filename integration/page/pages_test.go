@@ -56,7 +56,7 @@ func TestEveryAnswerIsProtected(t *testing.T) {
 		assert.NotContains(t, policy, "script-src", name)
 		assert.Equal(t, "no-store", r.header.Get("Cache-Control"), name)
 		assert.Equal(t, "nosniff", r.header.Get("X-Content-Type-Options"), name)
-		assert.Equal(t, "no-referrer", r.header.Get("Referrer-Policy"), name)
+		assert.Equal(t, "same-origin", r.header.Get("Referrer-Policy"), name)
 		assert.Equal(t, "DENY", r.header.Get("X-Frame-Options"), name)
 		assert.NotContains(t, r.body, "<script", name)
 		assert.NotContains(t, r.body, " style=", name)
@@ -94,6 +94,9 @@ func TestOnlyTheSameOriginMayAsk(t *testing.T) {
 	assert.Equal(t, 403, post("Sec-Fetch-Site", "same-site"))
 	assert.Equal(t, 403, post("Origin", "https://elsewhere.example"))
 	assert.Equal(t, 200, post("Sec-Fetch-Site", "same-origin"))
+	// Over http a browser sends no Sec-Fetch-Site.
+	assert.Equal(t, 200, post("Origin", strings.TrimSuffix(s.url, "/admin/keys/")))
+	assert.Equal(t, 403, post("Origin", "null"))
 	assert.Equal(t, 200, post(), "what is no browser has its own authentication")
 }
 
@@ -146,6 +149,7 @@ func TestItCanBeMountedAnywhere(t *testing.T) {
 		"under a prefix, cut off": {stripped, "/a/b/"},
 		"at the root":             {handler, "/"},
 		"with no mux":             {http.StripPrefix("/a/b", handler), "/a/b/"},
+		"with the slash stripped": {http.StripPrefix("/a/b/", handler), "/a/b/"},
 	} {
 		for _, page := range []string{"", "search", "style.css", "icon.svg"} {
 			w := httptest.NewRecorder()

@@ -14,7 +14,7 @@ import (
 // Format is what a tool wants a file to be called and to hold.
 type Format string
 
-// The formats. Plain is for Atlas, Flyway and all that take a file as it is.
+// The formats. Plain is for Atlas and all that take a file as it is.
 const (
 	Goose Format = "goose"
 	Tern  Format = "tern"
@@ -27,7 +27,7 @@ type layout struct{ name, head string }
 var layouts = map[Format]layout{
 	Goose: {name: "%05d_idemtx_%s.sql", head: "-- +goose Up\n"},
 	Tern:  {name: "%03d_idemtx_%s.sql"},
-	Plain: {name: "%d_idemtx_%s.sql"},
+	Plain: {name: "%05d_idemtx_%s.sql"}, // sorted as text
 }
 
 // Formats are the names there are.

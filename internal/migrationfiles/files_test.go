@@ -17,7 +17,7 @@ func TestWrite(t *testing.T) {
 	for format, want := range map[Format]map[string]string{
 		Goose: {"00007_idemtx_create.sql": "-- +goose Up\nSELECT 1;\n", "00008_idemtx_seal.sql": "-- +goose Up\nSELECT 2;\n"},
 		Tern:  {"007_idemtx_create.sql": "SELECT 1;\n", "008_idemtx_seal.sql": "SELECT 2;\n"},
-		Plain: {"7_idemtx_create.sql": "SELECT 1;\n", "8_idemtx_seal.sql": "SELECT 2;\n"},
+		Plain: {"00007_idemtx_create.sql": "SELECT 1;\n", "00008_idemtx_seal.sql": "SELECT 2;\n"},
 	} {
 		dir := t.TempDir()
 		names, err := Write(dir, format, 7, steps)

@@ -65,6 +65,10 @@ func noSuchCommand(c *cobra.Command, args []string) error {
 func wrongFlag(_ *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var malformed *pflag.InvalidSyntaxError
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		return misuse("--%s has a value that it does not take", invalid.GetFlag().Name)
+	}
 	if errors.As(err, &unknown) || errors.As(err, &malformed) {
 		return misuse("there is no such flag; a key that begins with - comes behind --, or with --key-stdin")
 	}

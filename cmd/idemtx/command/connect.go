@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -24,6 +26,9 @@ func (p *Program) open(change ...func(*idemtx.Config)) (*idemtx.Store, func(), e
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, nil, unparsed(url, err)
+	}
+	if !p.asApplication && !strings.Contains(url, "default_query_exec_mode") {
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec // which works behind any pooler
 	}
 	config.MaxConns, config.MinConns, config.MinIdleConns = connections, 0, 0
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {

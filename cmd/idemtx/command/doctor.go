@@ -29,6 +29,7 @@ func (p *Program) doctor() *cobra.Command {
 			if failOn != string(idemadmin.LevelWarn) && failOn != string(idemadmin.LevelBad) {
 				return misuse("--fail-on is warn or bad")
 			}
+			p.asApplication = true
 			return p.asks(func(ctx context.Context, s *idemtx.Store, _ []string) error {
 				list, err := idemadmin.Examine(ctx, s)
 				if err != nil {
@@ -66,9 +67,9 @@ func (p *Program) printFindings(list []finding) {
 		idemadmin.LevelOK: color.FgGreen, idemadmin.LevelWarn: color.FgYellow, idemadmin.LevelBad: color.FgRed,
 	}
 	for _, f := range list {
-		fmt.Fprintf(p.Out, "%s  %s  %s\n", p.paint(padded(string(f.Level), 4), colours[f.Level]), padded(f.Subject, 8), f.Text)
+		fmt.Fprintf(p.Out, "%s  %s  %s\n", p.paint(padded(string(f.Level), 4), colours[f.Level]), padded(f.Subject, 8), printable(f.Text))
 		if f.Advice != "" {
-			fmt.Fprintf(p.Out, "%s%s\n", padded("", 16), f.Advice)
+			fmt.Fprintf(p.Out, "%s%s\n", padded("", 16), printable(f.Advice))
 		}
 	}
 }

@@ -150,7 +150,7 @@ func (p *Program) printStatus(st status, is idemadmin.Status) error {
 		list = append(list, field{"sealed", fmt.Sprintf("with key %q", is.KeyID)})
 	}
 	if st.Reply != nil {
-		list = append(list, field{"reply", string(st.Reply.Response)})
+		list = append(list, field{"reply", printable(string(st.Reply.Response))})
 		if st.Reply.Body != nil {
 			list = append(list, field{"body", bodyOf(st.Reply.Body)})
 		}

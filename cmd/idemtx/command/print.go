@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/fatih/color"
 )
@@ -43,6 +45,22 @@ func (p *Program) paint(text string, attributes ...color.Attribute) string {
 		c.DisableColor()
 	}
 	return c.Sprint(text)
+}
+
+// printable has a text obey nobody but the reader: what a terminal would act on, or show
+// in another order, is written as JSON escapes it.
+func printable(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
 }
 
 // padded fills text up to a width, before it is painted.

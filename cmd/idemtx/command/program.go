@@ -24,6 +24,9 @@ type Program struct {
 	Getenv func(string) string
 
 	flags flags
+
+	// asApplication has the database asked as an application with this URL would.
+	asApplication bool
 }
 
 // flags are those that all commands have.
@@ -62,7 +65,7 @@ environment: PGHOST and its like, PGSERVICE with PGSERVICEFILE, ~/.pgpass.
 Exit codes:
   0  all is well
   1  something was found: the key is absent or, to forget it, in flight; the
-     table differs; doctor has a finding; a sweep was interrupted
+     table differs; doctor has a finding; a sweep was interrupted before its end
   2  the command line is wrong
   3  the database cannot be reached, or has refused`
 

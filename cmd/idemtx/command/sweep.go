@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,10 +27,10 @@ type sweeping struct {
 
 // swept is what is told at the end.
 type swept struct {
-	Deleted     int64 `json:"deleted"`
-	Buried      int64 `json:"buried"`
-	Left        int64 `json:"left"`
-	Interrupted bool  `json:"interrupted"`
+	Deleted     int64  `json:"deleted"`
+	Buried      int64  `json:"buried"`
+	Left        *int64 `json:"left"` // null when they could not be counted in time
+	Interrupted bool   `json:"interrupted"`
 }
 
 func (p *Program) sweep() *cobra.Command {
@@ -38,7 +39,7 @@ func (p *Program) sweep() *cobra.Command {
 		Use: "sweep", Short: "Deletes what has expired, in batches", Args: noArguments,
 		Long: "Deletes what has expired, the oldest first, each batch in a transaction of its own. Of a key that is retained only\n" +
 			"the reply goes. It may run beside other sweepers. After a Ctrl-C it ends behind the batch: what is done stays done,\n" +
-			"the exit code is 1, and the next run goes on from there.",
+			"the exit code is 1 if anything is left, and the next run goes on from there.",
 		RunE: runs(func(ctx context.Context, _ []string) error { return p.sweepAll(ctx, w) }),
 	}
 	f := c.Flags()
@@ -64,10 +65,12 @@ func (p *Program) sweepAll(ctx context.Context, w *sweeping) error {
 	w.store = s
 	due, err := p.due(ctx, s)
 	switch {
-	case err != nil:
+	case err != nil && (w.dryRun || !late(err)):
 		return err
 	case w.dryRun:
 		return p.printDue(due)
+	case err != nil:
+		fmt.Fprintln(p.Err, "there is too much to be counted in time, and it is swept all the same")
 	}
 	total := due
 	if w.max > 0 {
@@ -77,7 +80,7 @@ func (p *Program) sweepAll(ctx context.Context, w *sweeping) error {
 	err = p.batches(ctx, w)
 	w.progress.end(err == nil && ctx.Err() == nil)
 	if err != nil {
-		return fmt.Errorf("%w; %d rows were swept before that, and stay so", err, w.swept)
+		return p.failed(w, err)
 	}
 	return p.printSwept(ctx, w)
 }
@@ -119,6 +122,9 @@ func (p *Program) due(ctx context.Context, s *idemtx.Store) (int64, error) {
 	return idemadmin.Due(ctx, s)
 }
 
+// late tells that --timeout has ended a question, and nothing else.
+func late(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
+
 func rest(ctx context.Context, pause time.Duration) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -139,11 +145,14 @@ func (p *Program) printDue(due int64) error {
 }
 
 func (p *Program) printSwept(ctx context.Context, w *sweeping) error {
+	r := swept{Deleted: w.swept - w.buried, Buried: w.buried, Interrupted: ctx.Err() != nil}
 	left, err := p.due(context.WithoutCancel(ctx), w.store)
-	if err != nil {
-		return err
+	switch {
+	case err == nil:
+		r.Left = &left
+	case !late(err):
+		return p.failed(w, err)
 	}
-	r := swept{Deleted: w.swept - w.buried, Buried: w.buried, Left: left, Interrupted: ctx.Err() != nil}
 	if p.flags.json {
 		err = p.printJSON(r)
 	} else {
@@ -154,11 +163,22 @@ func (p *Program) printSwept(ctx context.Context, w *sweeping) error {
 		if r.Interrupted {
 			text = "interrupted: " + text
 		}
-		_, err = fmt.Fprintf(p.Out, "%s, %d left\n", text, r.Left)
+		if r.Left == nil {
+			text += ", more than can be counted in time"
+		} else {
+			text += fmt.Sprintf(", %d", *r.Left)
+		}
+		_, err = fmt.Fprintln(p.Out, text+" left")
 	}
-	if err == nil && r.Interrupted && r.Left > 0 {
+	if err == nil && r.Interrupted && (r.Left == nil || *r.Left > 0) {
 		return errFound
 	}
+	return err
+}
+
+// failed tells what was done before an error.
+func (p *Program) failed(w *sweeping, err error) error {
+	fmt.Fprintf(p.Err, "%d rows were swept, and stay so\n", w.swept)
 	return err
 }
 
