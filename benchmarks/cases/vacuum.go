@@ -57,7 +57,7 @@ func vacuum(d time.Duration) Case {
 
 // age has rows come and go once a second.
 func age(ctx context.Context, tables []*swept, growths []Growth, d time.Duration) error {
-	start, told := time.Now(), time.Duration(-growEvery)
+	start, told := time.Now(), -growEvery
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	for n := int64(1); ; n++ {
