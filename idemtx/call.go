@@ -55,11 +55,18 @@ func (s *Store) prepare(c *call, r Request) error {
 // releases that disagreed would not exclude each other.
 func keyLock(schema, table string, id keyID) int64 {
 	b := append(make([]byte, 0, 256), "idemtx key lock v1"...)
-	for _, part := range []string{schema, table, id.scope, id.key} {
+	b = appendSized(b, schema, table, id.scope, id.key)
+	return lockNumber(b)
+}
+
+// appendSized puts its length in front of each part: however the same bytes are dealt
+// out, they are another text.
+func appendSized(b []byte, parts ...string) []byte {
+	for _, part := range parts {
 		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
 		b = append(b, part...)
 	}
-	return lockNumber(b)
+	return b
 }
 
 // fingerprintLock is that of what the call is for. A replay that needs no lock is

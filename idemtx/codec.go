@@ -91,10 +91,7 @@ func (s *Store) opened(ctx context.Context, id keyID, r *row) (*row, error) {
 // of joined: another one would make live replies unreadable.
 func association(id keyID, f Fingerprint, refused bool) []byte {
 	b := append(make([]byte, 0, 256), "idemtx sealed reply v1"...)
-	for _, part := range []string{id.scope, id.key} {
-		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
-		b = append(b, part...)
-	}
+	b = appendSized(b, id.scope, id.key)
 	b = append(b, f[:]...)
 	if refused {
 		return append(b, 1)

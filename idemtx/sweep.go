@@ -21,9 +21,9 @@ const sweepRests = 3
 // by then does not: slower requests are better than a table that grows without bound.
 const sweepCalm = 10 * time.Minute
 
-// sweepBackoff is how many times as long as usual RunSweeper waits, at most, when
-// rounds have failed.
-const sweepBackoff = 16
+// sweepDoublings is how often RunSweeper waits for twice as long, when rounds fail one
+// after the other.
+const sweepDoublings = 4
 
 // maxSweepBatch bounds one transaction of DeleteExpired.
 const maxSweepBatch = 100_000
@@ -64,19 +64,28 @@ func (s *Store) RunSweeper(ctx context.Context, every time.Duration) error {
 	if every <= 0 {
 		return invalid("the sweeper's interval must be positive")
 	}
-	every = min(every, maxTTL) // nothing lives longer
-	for wait := every; ; {
+	return rounds(ctx, min(every, maxTTL), func() error { // nothing lives longer
 		err := s.sweep(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.config.Logger.LogAttrs(ctx, slog.LevelError, "idemtx: sweep failed", slog.Any("error", err))
+		}
+		return err
+	})
+}
+
+// rounds sweeps until ctx ends, and more rarely while that fails.
+func rounds(ctx context.Context, every time.Duration, sweep func() error) error {
+	for failures := 0; ; {
+		err := sweep()
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			s.config.Logger.LogAttrs(ctx, slog.LevelError, "idemtx: sweep failed", slog.Any("error", err))
-			wait = min(2*wait, sweepBackoff*every)
+			failures++
 		default:
-			wait = every
+			failures = 0
 		}
-		if err := sleep(ctx, jittered(wait)); err != nil {
+		if err := sleep(ctx, jittered(every<<min(failures, sweepDoublings))); err != nil {
 			return err
 		}
 	}

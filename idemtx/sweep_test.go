@@ -57,3 +57,32 @@ func TestSweepEnds(t *testing.T) {
 		require.Equal(t, broken, paced(t.Context(), func() (full bool, err error) { return true, broken }))
 	})
 }
+
+// Rounds become rarer while they fail, up to a bound, and no two replicas keep step.
+func TestRounds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		var began []time.Time
+		err := rounds(ctx, 10*time.Second, func() error {
+			began = append(began, time.Now())
+			switch len(began) {
+			case 8, 9:
+				return nil
+			case 12:
+				stop()
+			}
+			return errors.New("no server")
+		})
+		require.ErrorIs(t, err, context.Canceled)
+		exact := 0
+		for i, times := range []time.Duration{2, 4, 8, 16, 16, 16, 16, 1, 1, 2, 4} {
+			usual, waited := times*10*time.Second, began[i+1].Sub(began[i])
+			require.InDelta(t, usual.Seconds(), waited.Seconds(), usual.Seconds()/10, i)
+			if waited == usual {
+				exact++
+			}
+		}
+		require.Less(t, exact, 11, "nothing differs")
+	})
+}

@@ -66,3 +66,7 @@ func rollback(tx pgx.Tx) {
 	defer cancel()
 	_ = tx.Rollback(ctx) // fails when the transaction has ended, or closes the connection
 }
+
+func inTransaction(conn *pgx.Conn) bool {
+	return !conn.IsClosed() && conn.PgConn().TxStatus() != 'I'
+}

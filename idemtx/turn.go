@@ -266,10 +266,6 @@ func (t *turn) finish(ctx context.Context, b *pgx.Batch, before int, d draft) (r
 	return r, err
 }
 
-func inTransaction(conn *pgx.Conn) bool {
-	return !conn.IsClosed() && conn.PgConn().TxStatus() != 'I'
-}
-
 // close rolls back what is open and gives the connection back.
 func (t *turn) close() {
 	if t.conn == nil {

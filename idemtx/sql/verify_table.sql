@@ -19,7 +19,7 @@ SELECT
 		ELSE ''
 	END AS kind,
 	coalesce(c.relkind = 'p', false) AS partitioned,
-	coalesce(hashed.whole, false) AS hash_partitioned,
+	coalesce(hashed.found, false) AS hash_partitioned,
 	coalesce(hashed.moduli, '{}') AS moduli,
 	coalesce(hashed.remainders, '{}') AS remainders,
 	-- A partitioned table has no rows of its own; its partitions are logged or not.
@@ -67,7 +67,7 @@ LEFT JOIN pg_catalog.pg_index pki ON pki.indexrelid = pk.conindid
 -- A row has no place whose remainder is none of these.
 LEFT JOIN LATERAL (
 	SELECT
-		true AS whole,
+		true AS found,
 		array_agg(bound.parts[1]::pg_catalog.int4 ORDER BY part.oid) FILTER (WHERE bound.parts IS NOT NULL) AS moduli,
 		array_agg(bound.parts[2]::pg_catalog.int4 ORDER BY part.oid) FILTER (WHERE bound.parts IS NOT NULL) AS remainders
 	FROM pg_catalog.pg_partitioned_table pt

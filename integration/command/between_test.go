@@ -78,3 +78,16 @@ func TestForgetMeetsARequest(t *testing.T) {
 	require.NoError(t, call.land())
 	require.Equal(t, idemadmin.StateAnswered, f.look(key, 0).State)
 }
+
+// A request that begins and ends between the look at the lock and the deletion keeps
+// its reply: its work is done.
+func TestForgetLeavesWhatIsWrittenMeanwhile(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.stored(key)
+	f.age(key, "25 hours")
+	deleted, err := idemadmin.Forget(t.Context(), f.between(func() { f.stored(key) }), f.scope, key)
+	require.NoError(t, err)
+	require.False(t, deleted)
+	require.Equal(t, idemadmin.StateAnswered, f.look(key, 0).State)
+}

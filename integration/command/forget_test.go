@@ -2,12 +2,9 @@ package command
 
 import (
 	"context"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/idemtx/idemtx/idemadmin"
@@ -125,43 +122,6 @@ func TestForgetHoldsNoLock(t *testing.T) {
 		WHERE l.locktype = 'advisory' AND a.application_name = $1`, f.schema))
 	require.NoError(t, tx.Rollback(t.Context()))
 	require.NoError(t, <-done)
-}
-
-// behind is a tracer that does something once, behind a statement with a text.
-type behind struct {
-	text string
-	once sync.Once
-	do   func()
-}
-
-type sqlKey struct{}
-
-func (b *behind) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	return context.WithValue(ctx, sqlKey{}, data.SQL)
-}
-
-func (b *behind) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
-	if sql, _ := ctx.Value(sqlKey{}).(string); strings.Contains(sql, b.text) {
-		b.once.Do(b.do)
-	}
-}
-
-// A request that begins and ends between the look at the lock and the deletion keeps
-// its reply: its work is done.
-func TestForgetLeavesWhatIsWrittenMeanwhile(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	f.stored(key)
-	f.age(key, "25 hours")
-	meanwhile := &behind{text: "pg_locks", do: func() { f.stored(key) }}
-	_, operators := f.open(func(c *pgxpool.Config, _ *idemtx.Config) { c.ConnConfig.Tracer = meanwhile })
-	deleted, err := idemadmin.Forget(t.Context(), operators, f.scope, key)
-	require.NoError(t, err)
-	require.False(t, deleted)
-	require.Equal(t, idemadmin.StateAnswered, f.look(key, 0).State)
-	deleted, err = idemadmin.Forget(t.Context(), operators, f.scope, key)
-	require.NoError(t, err)
-	require.True(t, deleted)
 }
 
 // What a trigger says of a row is nobody's business.

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,29 +13,12 @@ import (
 
 	"github.com/idemtx/idemtx/idemtx"
 	"github.com/idemtx/idemtx/idemui"
+	"github.com/idemtx/idemtx/integration/internal/wait"
 	"github.com/idemtx/idemtx/integration/internal/written"
 	"github.com/idemtx/idemtx/scope"
 )
 
-// patience is how long a test waits for what is bound to come, and tick how often it
-// looks.
-const (
-	patience = time.Minute
-	tick     = 5 * time.Millisecond
-)
-
-// until waits until what is looked for has come true. It looks from the test's own
-// goroutine.
-func until(tb testing.TB, what string, done func() bool) {
-	tb.Helper()
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(patience); !done(); <-ticker.C {
-		if time.Now().After(deadline) {
-			require.FailNow(tb, "it does not come true that "+what)
-		}
-	}
-}
+var until = wait.Until
 
 // What no page may tell. Of the key, the first eight characters may be seen.
 const (

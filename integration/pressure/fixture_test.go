@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/idemtx/idemtx/idemtx"
+	"github.com/idemtx/idemtx/integration/internal/wait"
 	"github.com/idemtx/idemtx/scope"
 )
 
@@ -23,18 +24,7 @@ const (
 	tick     = 2 * time.Millisecond
 )
 
-// until waits until what is looked for has come true. It looks from the test's own
-// goroutine.
-func until(tb testing.TB, what string, done func() bool) {
-	tb.Helper()
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(patience); !done(); <-ticker.C {
-		if time.Now().After(deadline) {
-			require.FailNow(tb, "it does not come true that "+what)
-		}
-	}
-}
+var until = wait.Until
 
 // receive waits for a channel.
 func receive[T any](tb testing.TB, what string, c <-chan T) T {
