@@ -209,6 +209,12 @@ func TestHashedKeys(t *testing.T) {
 			require.NoError(t, err)
 			require.JSONEq(t, string(mustJSON(t, first.Value)), string(entry.Response))
 
+			stored, err := f.store.Put(t.Context(), f.scope, "another key", idemtx.Entry{Response: []byte("7")})
+			require.NoError(t, err)
+			require.True(t, stored)
+			_, err = f.store.Get(t.Context(), f.scope, "another key")
+			require.NoError(t, err)
+
 			// What the table shows is no key.
 			_, err = f.store.Get(t.Context(), f.scope, found.Key)
 			require.ErrorIs(t, err, idemtx.ErrNotFound)
