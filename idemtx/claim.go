@@ -108,7 +108,7 @@ func (cl *claim) open(ctx context.Context) (finding, error) {
 	return f, nil
 }
 
-func (cl *claim) pause() {}
+func (cl *claim) pause(context.Context) {}
 
 // reopens always: the lock that was waited for is gone with its transaction.
 func (cl *claim) reopens(finding) bool { return true }

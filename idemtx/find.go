@@ -36,7 +36,7 @@ type dialogue interface {
 	// its own, it begins a new one.
 	open(ctx context.Context) (finding, error)
 	// pause frees what need not be held while nothing is asked.
-	pause()
+	pause(ctx context.Context)
 	// reopens tells that a finding made after a wait is of no use, and that
 	// open has to be called again.
 	reopens(f finding) bool
@@ -89,7 +89,7 @@ func (s *Store) outwait(ctx context.Context, c *call, d dialogue, claim *InFligh
 		return finding{}, claim
 	}
 	c.place.waits()
-	d.pause()
+	d.pause(ctx)
 	began := time.Now()
 	err := sleep(ctx, min(poll, left))
 	c.waited += time.Since(began)

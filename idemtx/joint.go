@@ -41,7 +41,7 @@ func (s *Store) doTx(ctx context.Context, c *call, tx pgx.Tx, fn handler) (r res
 	written := false
 	defer func() {
 		if !written {
-			j.undo()
+			j.undo(ctx)
 		}
 	}()
 	found, answer, err := s.find(ctx, c, j)
@@ -109,7 +109,7 @@ func (j *joint) goBack(ctx context.Context) error {
 	return nil
 }
 
-func (j *joint) pause() {}
+func (j *joint) pause(context.Context) {}
 
 // reopens never: going back to the savepoint would let go of the lock, and the
 // caller's snapshot stays what it is.
@@ -170,11 +170,11 @@ func (j *joint) taken(ctx context.Context, cause error) (result, error) {
 }
 
 // undo goes back to the savepoint, so that the caller can go on.
-func (j *joint) undo() {
+func (j *joint) undo(ctx context.Context) {
 	if !j.saved || over(j.tx) || j.tx.Conn().IsClosed() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	// In one trip, as a simple query: see goBack.
 	_, err := j.tx.Exec(ctx, rollbackToSavepoint+"; "+releaseSavepoint, pgx.QueryExecModeSimpleProtocol)

@@ -141,7 +141,7 @@ func (cl *claim) complete(ctx context.Context, d draft) (written, error) {
 // release gives the key back, as far as it is still this call's. A claim whose
 // answer was lost may still be under way, or have landed: its end is waited for.
 func (cl *claim) release(ctx context.Context, lost bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	err := cl.store.transact(ctx, func(b *pgx.Batch) {
 		if lost {

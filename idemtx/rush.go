@@ -109,7 +109,7 @@ func (t *turn) became(ctx context.Context, p *pipeline, s sent, began time.Time)
 		t.call.runs++ // it may have
 	}
 	p.adrift = true
-	t.close()
+	t.close(ctx)
 	return t.settle(ctx, p.ours(), began)
 }
 

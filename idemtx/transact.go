@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -12,6 +13,10 @@ import (
 // begin begins a transaction of idemtx's own: each statement sees what was
 // committed before it, whatever the role's default, and a standby refuses it.
 const begin = "begin isolation level read committed read write"
+
+// cleanupTimeout bounds what is done for a caller who may be gone. A rollback
+// takes a round trip; past this, the connection is closed instead.
+const cleanupTimeout = 5 * time.Second
 
 // transact runs what queue queues in a transaction of its own on a connection of
 // the pool, in one round trip. read reads the results.
@@ -26,7 +31,7 @@ func (s *Store) transact(ctx context.Context, queue func(*pgx.Batch), read func(
 	}
 	defer conn.Release()
 	br := conn.SendBatch(ctx, b)
-	defer rollback(br.Tx())
+	defer rollback(ctx, conn.Conn(), br.Tx())
 	err = skip(br, 1)
 	if err == nil {
 		err = read(br)
@@ -60,11 +65,20 @@ func (s *Store) exec(ctx context.Context, sql string, args ...any) (tag pgconn.C
 	return tag, err
 }
 
-// rollback ends a transaction for which nobody waits.
-func rollback(tx pgx.Tx) {
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+// rollback ends what is open on a connection. What cannot be rolled back is closed.
+func rollback(ctx context.Context, conn *pgx.Conn, tx pgx.Tx) {
+	if !inTransaction(conn) {
+		return
+	}
+	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	_ = tx.Rollback(ctx) // fails when the transaction has ended, or closes the connection
+	_ = tx.Rollback(ctx)
+}
+
+// cleanup returns a context that outlives the caller's and holds its values, as tracers
+// look for them.
+func cleanup(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 }
 
 func inTransaction(conn *pgx.Conn) bool {

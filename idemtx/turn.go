@@ -11,10 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// cleanupTimeout bounds what is done for a caller who may be gone. A rollback
-// takes a round trip; past this, the connection is closed instead.
-const cleanupTimeout = 5 * time.Second
-
 // turn is one caller's turn at a key in Do, with its connection and transaction.
 type turn struct {
 	store *Store
@@ -38,7 +34,7 @@ func (s *Store) do(ctx context.Context, c *call, rush *pipeline, fn handler) (re
 		return result{answer, true}, err
 	}
 	t := &turn{store: s, call: c, rush: rush}
-	defer t.end()
+	defer t.end(ctx)
 	for tries := 0; ; tries++ {
 		runs := c.runs
 		r, err := t.attempt(ctx, fn)
@@ -49,7 +45,7 @@ func (s *Store) do(ctx context.Context, c *call, rush *pipeline, fn handler) (re
 		}
 		t.failure = undone.cause
 		// One look more than attempts: the last may have found the key taken.
-		if t.close(); tries >= s.config.MaxAttempts && c.runs == runs {
+		if t.close(ctx); tries >= s.config.MaxAttempts && c.runs == runs {
 			return result{}, t.failure
 		}
 		if err := sleep(ctx, backoff(tries)); err != nil {
@@ -131,7 +127,7 @@ func (t *turn) orOutrun(ctx context.Context, failure error) error {
 // open begins the transaction, takes the lock and looks up the key in one round
 // trip: the one that BEGIN alone would take.
 func (t *turn) open(ctx context.Context) (finding, error) {
-	t.close()
+	t.close(ctx)
 	t.call.place.asks()
 	conn, err := t.store.pool.Acquire(ctx)
 	if err != nil {
@@ -147,7 +143,7 @@ func (t *turn) open(ctx context.Context) (finding, error) {
 	return t.store.readFinding(br, 1)
 }
 
-func (t *turn) pause() { t.close() }
+func (t *turn) pause(ctx context.Context) { t.close(ctx) }
 
 // reopens: a snapshot that is older than the lock cannot show what the last
 // holder has written, so the handler must not run on it.
@@ -258,7 +254,7 @@ func (t *turn) finish(ctx context.Context, b *pgx.Batch, before int, d draft) (r
 	case inTransaction(t.conn.Conn()): // COMMIT was not sent, as when a codec fails
 		return result{}, &valueError{errUnsent, "store the reply", err}
 	}
-	t.close()
+	t.close(ctx)
 	r, err := t.settle(ctx, t.store.oursQuery(t.call, d), sent)
 	if r.row != nil && r.row.Sealed { // by this call, whose context may be over by now
 		r.row.Response, r.row.Body, r.row.Sealed = d.response, d.body, false
@@ -267,27 +263,23 @@ func (t *turn) finish(ctx context.Context, b *pgx.Batch, before int, d draft) (r
 }
 
 // close rolls back what is open and gives the connection back.
-func (t *turn) close() {
+func (t *turn) close(ctx context.Context) {
 	if t.conn == nil {
 		return
 	}
 	conn, tx := t.conn, t.tx
 	t.conn, t.tx = nil, nil
 	defer conn.Release() // come what may: the pool has no other
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
-	defer cancel()
-	if conn.Conn().PgConn().TxStatus() != 'I' {
-		_ = tx.Rollback(ctx) // what cannot be rolled back is closed
-	}
+	rollback(ctx, conn.Conn(), tx)
 }
 
 // end lets the next caller have its turn. A replay does not wait for its
 // rollback, which undoes nothing; a refusal does, because the locks it holds
 // until then would hide from the next one that the request in flight differs.
-func (t *turn) end() {
+func (t *turn) end(ctx context.Context) {
 	end := func() {
 		defer t.call.place.leave(t.answer)
-		t.close()
+		t.close(ctx)
 	}
 	if t.answer != nil && !t.ran && t.conn != nil {
 		t.call.place.answers()

@@ -98,13 +98,14 @@ func (r *run) exits(code int) *run {
 	return r
 }
 
-// decode reads the JSON that is the whole output, and knows all its members.
+// decode reads the JSON that is the whole output, one line, and knows all its members.
 func decode[T any](r *run) (value T) {
 	r.f.t.Helper()
 	d := json.NewDecoder(strings.NewReader(r.out))
 	d.DisallowUnknownFields()
 	require.NoError(r.f.t, d.Decode(&value), r.out+r.err)
 	require.False(r.f.t, d.More(), r.out)
+	require.Equal(r.f.t, len(r.out)-1, strings.Index(r.out, "\n"), "not one line: %s", r.out)
 	return value
 }
 

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -76,6 +77,27 @@ func TestTheSpansOfStatementsAreUnderTheCalls(t *testing.T) {
 			if w.mode == idemtx.ModeDoPool {
 				require.True(t, among(statements, "UPDATE \""+f.schema), "the saving of the reply")
 			}
+		})
+	}
+}
+
+// What a failed call undoes is under it, too.
+func TestTheSpansOfWhatIsUndoneAreUnderTheCalls(t *testing.T) {
+	t.Parallel()
+	for _, w := range ways {
+		t.Run(string(w.mode), func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			ctx, caller := f.provider.Tracer("service").Start(t.Context(), "caller")
+			require.Error(t, w.do(ctx, f, request("k"), func(context.Context) error { return errBroken }))
+			caller.End()
+			tree := f.tree()
+			undone := slices.ContainsFunc(slices.Collect(maps.Values(tree)), func(s tracetest.SpanStub) bool {
+				text, path := values(s.Attributes)["db.query.text"], tree.path(s)
+				undoes := strings.HasPrefix(text, "rollback") || strings.Contains(text, "DELETE") // of a claim
+				return undoes && len(path) > 1 && path[1] == "idemtx."+string(w.mode)
+			})
+			require.True(t, undone)
 		})
 	}
 }

@@ -24,10 +24,11 @@ func (p *Program) fields(list []field) error {
 	return w.Flush()
 }
 
+// printJSON prints one line: indented, a stored reply that nests deep would become
+// many times as long.
 func (p *Program) printJSON(value any) error {
 	e := json.NewEncoder(p.Out)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
 	return e.Encode(value)
 }
 

@@ -82,7 +82,7 @@ func (p *Program) root() *cobra.Command {
 	f.StringVar(&p.flags.databaseURL, "database-url", "", "URL or keywords of the database (others can see it in the process list)")
 	f.StringVar(&p.flags.schema, "schema", "public", "schema of the table")
 	f.StringVar(&p.flags.table, "table", "idemtx_replies", "name of the table")
-	f.BoolVar(&p.flags.json, "json", false, "print JSON")
+	f.BoolVar(&p.flags.json, "json", false, "print JSON, on one line")
 	f.BoolVar(&p.flags.noColor, "no-color", false, "no colours, as with NO_COLOR; there are none but on a terminal")
 	f.DurationVar(&p.flags.timeout, "timeout", 30*time.Second, "how long the database may take; of sweep, for each batch; 0 is for ever")
 	f.StringVar(&p.flags.keySecretFile, "key-secret-file", "",
