@@ -179,6 +179,8 @@ func (c *call) judged(told output, err error) (out output) {
 			c.process.round.t.Errorf("the outcome is unknown of a call whose handler has drafted no reply: %v", err)
 		}
 		out = output{outcome: unknown, reply: last, cause: firstLine(err)}
+	case errors.Is(err, idemtx.ErrExpired):
+		out = output{outcome: expired}
 	case err != nil:
 		out = output{outcome: failed, reply: last, cause: firstLine(err)}
 	case out.outcome == done && out.reply != last:

@@ -28,6 +28,7 @@ type task struct {
 	URL, Mode, Key string
 	Payload        int
 	Lease          time.Duration
+	Retains        bool
 	Runs           []int64 // the numbers for the runs of its handler
 	Trip           int64
 	Answered       bool
@@ -39,7 +40,7 @@ type word struct {
 	Begins            bool
 	Number            int64
 	Replayed, Refused bool
-	Unknown           bool
+	Unknown, Expired  bool
 	Error             string
 }
 
@@ -50,7 +51,7 @@ var errKilled = errors.New("the process was killed")
 func (c *call) callInChild() (told output, err error) {
 	round := c.process.round
 	t := task{
-		URL: round.url, Mode: c.plan.mode, Key: c.key, Payload: c.plan.payload, Lease: round.lease(),
+		URL: round.url, Mode: c.plan.mode, Key: c.key, Payload: c.plan.payload, Lease: round.lease(), Retains: round.retains,
 		Trip: int64(c.plan.killedAt), Answered: c.plan.killedAnswered,
 	}
 	for range maxAttempts {
@@ -98,6 +99,8 @@ func (c *call) listen(words *bufio.Scanner, t task) (output, error) {
 			})
 		case w.Unknown:
 			return output{}, errors.Join(idemtx.ErrOutcomeUnknown, errors.New(w.Error))
+		case w.Expired:
+			return output{}, idemtx.ErrExpired
 		case w.Error != "":
 			return output{}, errors.New(w.Error)
 		default:
@@ -127,7 +130,7 @@ func beChild(text string) int {
 	r, err := t.call(say)
 	w := word{Number: r.Value.Number, Replayed: r.Replayed, Refused: r.Refused}
 	if err != nil {
-		w = word{Unknown: errors.Is(err, idemtx.ErrOutcomeUnknown), Error: firstLine(err)}
+		w = word{Unknown: errors.Is(err, idemtx.ErrOutcomeUnknown), Expired: errors.Is(err, idemtx.ErrExpired), Error: firstLine(err)}
 	}
 	if err := say.Encode(w); err != nil {
 		panic(err)
@@ -143,7 +146,7 @@ func (t task) call(say *json.Encoder) (idemtx.Reply[receipt], error) {
 	if err != nil {
 		return r, err
 	}
-	store, err := idemtx.New(pool, idemtx.Config{Schema: "history", Lease: t.Lease, MaxAttempts: maxAttempts})
+	store, err := idemtx.New(pool, retaining(t.Retains, idemtx.Config{Schema: "history", Lease: t.Lease, MaxAttempts: maxAttempts}))
 	if err != nil {
 		return r, err
 	}

@@ -6,11 +6,11 @@ import (
 )
 
 func (k kind) String() string {
-	return [...]string{"call", "claim", "work", "leave", "Get", "expire", "lapse", "sweep", "audit"}[k]
+	return [...]string{"call", "claim", "work", "leave", "Get", "expire", "retire", "lapse", "sweep", "audit"}[k]
 }
 
 func (o outcome) String() string {
-	return [...]string{"failed", "unknown", "done", "replayed"}[o]
+	return [...]string{"failed", "unknown", "done", "replayed", "expired"}[o]
 }
 
 func (r reply) String() string {
@@ -29,6 +29,9 @@ func (r reply) String() string {
 
 func (s state) String() string {
 	parts := []string{"reply " + s.reply.String()}
+	if s.spent != (reply{}) {
+		parts = append(parts, "expired "+s.spent.String())
+	}
 	if s.holder != 0 {
 		held := fmt.Sprintf("claimed by #%d", s.holder)
 		if s.lapsed {

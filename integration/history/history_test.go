@@ -55,9 +55,13 @@ func TestHistories(t *testing.T) {
 		t.Logf("%7d %s", total[what], what)
 	}
 	// A history in which nothing happens is linearizable.
-	for _, what := range []string{"Do call done", "Do call replayed", "DoBatch call done", "DoBatch call replayed", "DoTx call done", "DoPool leave done", "expire expire done"} {
+	for _, what := range []string{
+		"Do call done", "Do call replayed", "DoBatch call done", "DoBatch call replayed", "DoTx call done", "DoPool leave done",
+		"expire expire done", "retire retire done",
+	} {
 		require.Positive(t, total[what], what)
 	}
+	require.Positive(t, total["Do call expired"]+total["DoBatch call expired"]+total["DoTx call expired"])
 }
 
 // newRound makes a round whose every choice is thrown with dice of its seed.
@@ -65,7 +69,8 @@ func newRound(t *testing.T, s *server, seed uint64) *round {
 	t.Helper()
 	const roundStream = 0
 	r := &round{recorder: newRecorder(), server: s, t: t, seed: seed, faults: true}
-	r.lapses = dice(seed, roundStream).IntN(4) == 0
+	d := dice(seed, roundStream)
+	r.lapses, r.retains = d.IntN(4) == 0, seed%2 == 0
 	for key := range keys {
 		r.keys = append(r.keys, fmt.Sprintf("round %d key %d", seed, key))
 	}

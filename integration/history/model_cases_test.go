@@ -22,6 +22,18 @@ func refusal(o outcome, number int64) output {
 	return output{outcome: o, reply: reply{number: number, refused: true}}
 }
 
+// told is what a request with a payload is told of an expired reply.
+func told(call, end int64, payload int) porcupine.Operation {
+	return porcupine.Operation{Input: input{payload: payload}, Output: output{outcome: expired}, Call: call, Return: end}
+}
+
+// retained is an expiry after which the key is refused.
+func retained(number int64) output {
+	out := is(done, number)
+	out.retains = true
+	return out
+}
+
 // finally is the audit: the number of the live reply, and the effects.
 func finally(number int64, effects ...int64) porcupine.Operation {
 	return at(always+1, always+2, audit, output{outcome: done, reply: reply{number: number}, effects: effects})
@@ -54,6 +66,14 @@ func TestModelAccepts(t *testing.T) {
 		"expiry, and a rerun": {
 			at(1, 2, whole, is(done, 1)), at(3, 4, expire, is(done, 1)), at(5, 6, sweep, is(done, 0)),
 			at(7, 8, get, is(done, 0)), at(9, 10, whole, is(done, 2)), finally(2, 1, 2),
+		},
+		"expiry, and a refusal": {
+			at(1, 2, whole, is(done, 1)), at(3, 4, expire, retained(1)), told(5, 6, 0), at(7, 8, sweep, is(done, 0)),
+			told(9, 10, 0), at(11, 12, get, is(done, 0)), at(13, 14, retire, is(done, 0)), at(15, 16, whole, is(done, 2)), finally(2, 1, 2),
+		},
+		"a retention of whose end nobody knows": {
+			at(1, 2, whole, is(done, 1)), at(3, 4, expire, retained(1)), at(5, always, retire, is(unknown, 0)), told(6, 7, 0),
+			at(8, 9, claim, is(done, 2)), finally(0, 1),
 		},
 		"an expiry of which nobody knows": {
 			at(1, 2, whole, is(done, 1)), at(3, always, expire, is(unknown, 1)), at(4, 5, whole, is(replayed, 1)),
@@ -156,6 +176,28 @@ func TestModelRejects(t *testing.T) {
 		},
 		"a replay after the end": {
 			at(1, 2, whole, is(done, 1)), at(3, 4, expire, is(done, 1)), at(5, 6, whole, is(replayed, 1)), finally(0, 1),
+		},
+		"a run while the key is retained": {
+			at(1, 2, whole, is(done, 1)), at(3, 4, expire, retained(1)), at(5, 6, sweep, is(done, 0)),
+			at(7, 8, whole, is(done, 2)), finally(2, 1, 2),
+		},
+		"a claim while the key is retained": {
+			at(1, 2, whole, is(done, 1)), at(3, 4, expire, retained(1)), at(5, 6, claim, is(done, 2)), finally(0, 1),
+		},
+		"a replay while the key is retained": {
+			at(1, 2, whole, is(done, 1)), at(3, 4, expire, retained(1)), at(5, 6, whole, is(replayed, 1)), finally(0, 1),
+		},
+		"a refusal while there is a reply": {
+			at(1, 2, whole, is(done, 1)), told(3, 4, 0), finally(1, 1),
+		},
+		"a refusal of a key that was never used": {
+			told(1, 2, 0), finally(0),
+		},
+		"a refusal as if it were the request that was answered": {
+			at(1, 2, whole, is(done, 1)), at(3, 4, expire, retained(1)), told(5, 6, 1), finally(0, 1),
+		},
+		"a refusal after the retention": {
+			at(1, 2, whole, is(done, 1)), at(3, 4, expire, retained(1)), at(5, 6, retire, is(done, 0)), told(7, 8, 0), finally(0, 1),
 		},
 		"an expiry of what never was": {
 			at(1, 2, expire, is(done, 1)), finally(0),

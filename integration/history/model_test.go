@@ -12,6 +12,7 @@ import (
 // state is one key at one moment. It is compared with ==.
 type state struct {
 	reply   reply // the live one; zero is none
+	spent   reply // the one that has expired and whose key is retained
 	holder  int64 // the run of DoPool that has claimed the key; 0 is none
 	lapsed  bool  // the holder's lease has ended, so that others may have the key
 	effects set   // the runs whose work is committed, of all lifetimes
@@ -25,7 +26,7 @@ type reply struct {
 	refused bool
 }
 
-// kind is what happens to a key. All but the last four are parts of a call.
+// kind is what happens to a key. All but the last five are parts of a call.
 type kind int
 
 const (
@@ -35,6 +36,7 @@ const (
 	leave              // DoPool, after its handler's end
 	get                // Store.Get
 	expire             // the reply's time is up
+	retire             // and now the time for which its key is retained
 	lapse              // the claim's lease is over
 	sweep              // Store.DeleteExpired
 	audit              // a look at what is there when all is over
@@ -55,6 +57,7 @@ const (
 	unknown                 // it is done at some moment before the audit, or never
 	done                    // for a whole call: replied by a run of its own
 	replayed                // replied by another's run
+	expired                 // told that the reply has expired
 )
 
 // output is what has come of it.
@@ -62,6 +65,7 @@ type output struct {
 	outcome outcome
 	reply   reply   // told, found, or drafted by the run in question
 	lapses  bool    // claim: its lease is short and may end by itself
+	retains bool    // expire: the key is retained
 	effects []int64 // audit: the numbers of the effects that are committed
 
 	// For the reader alone.
@@ -98,6 +102,8 @@ func step(s state, in input, out output) []state {
 			s = s.released(out.reply.number)
 		}
 		return []state{s}
+	case expired:
+		return s.refuses(in.payload)
 	case unknown:
 		return append(step(s, in, output{outcome: done, reply: out.reply}), s)
 	}
@@ -114,7 +120,9 @@ func step(s state, in input, out output) []state {
 	case leave:
 		return s.save(out.reply)
 	case expire:
-		return s.expire(out.reply)
+		return s.expire(out.reply, out.retains)
+	case retire:
+		s.spent = reply{}
 	case lapse:
 		s.lapsed = s.holder != 0
 	case audit:
@@ -123,9 +131,11 @@ func step(s state, in input, out output) []state {
 	return []state{s}
 }
 
-// free: a handler may run. A key that has a live reply is never worked for again,
-// and one that is claimed not before the lease is over.
-func (s state) free() bool { return s.reply == reply{} && (s.holder == 0 || s.lapsed) }
+// free: a handler may run. A key that has a live reply or is retained is never worked
+// for again, and one that is claimed not before the lease is over.
+func (s state) free() bool {
+	return s.reply == reply{} && s.spent == reply{} && (s.holder == 0 || s.lapsed)
+}
 
 // answer is the commit of Do, DoBatch and DoTx: the effect and the reply are one. A refusal
 // is a reply whose effect was undone.
@@ -144,6 +154,14 @@ func (s state) answer(r reply) []state {
 // request that was first. Without a live reply nothing is found.
 func (s state) shows(r reply) []state {
 	if s.reply != r {
+		return nil
+	}
+	return []state{s}
+}
+
+// refuses: only the request whose reply has expired is told so.
+func (s state) refuses(payload int) []state {
+	if s.spent == (reply{}) || s.spent.payload != payload {
 		return nil
 	}
 	return []state{s}
@@ -180,9 +198,12 @@ func (s state) released(number int64) state {
 }
 
 // expire ends the lifetime of a reply.
-func (s state) expire(r reply) []state {
+func (s state) expire(r reply, retains bool) []state {
 	if s.reply.number != r.number {
 		return nil
+	}
+	if retains {
+		s.spent = s.reply
 	}
 	s.reply = reply{}
 	return []state{s}

@@ -24,6 +24,8 @@ func (r *round) strike(d *rand.Rand) {
 		r.sweep()
 	case n < 43:
 		r.strikeServer(d)
+	case n < 75:
+		r.retire(key)
 	}
 }
 
@@ -62,8 +64,34 @@ func (r *round) expire(key string) {
 	if err != nil {
 		r.t.Errorf("the reply cannot be made to expire: %v", err)
 	} else if tag.RowsAffected() == 1 {
-		r.add(nemesis, key, call, input{kind: expire}, output{outcome: done, reply: reply{number: number}})
+		r.add(nemesis, key, call, input{kind: expire}, output{outcome: done, reply: reply{number: number}, retains: r.retains})
 	}
+}
+
+// retire ends the time for which the key is retained, and sweeps. The sweeper may have
+// passed over the row because somebody had locked it.
+func (r *round) retire(key string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if r.someAstray(ctx) {
+		return
+	}
+	call := r.now()
+	tag, err := r.admin.Exec(ctx, `UPDATE history.idemtx_replies
+		SET expires_at = now() - interval '1 second', retain_until = now() - interval '1 second'
+		WHERE key = $1 AND response IS NULL AND lease_until IS NULL AND retain_until > clock_timestamp()`, key)
+	if err != nil {
+		r.t.Errorf("the retention cannot be made to end: %v", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return
+	}
+	r.deleteExpired(ctx)
+	out := output{outcome: done}
+	if r.ask(`SELECT count(*) FROM history.idemtx_replies WHERE key = $1 AND retain_until <= clock_timestamp()`, key) != 0 {
+		out.outcome = unknown
+	}
+	r.add(nemesis, key, call, input{kind: retire}, out)
 }
 
 // lapse ends the lease of the claim.
@@ -85,11 +113,15 @@ func (r *round) sweep() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	call := r.now()
-	if _, err := r.sweeper.DeleteExpired(ctx, 1000); err != nil {
-		r.t.Errorf("the sweeper has failed: %v", err)
-	}
+	r.deleteExpired(ctx)
 	for _, key := range r.keys {
 		r.add(nemesis, key, call, input{kind: sweep}, output{outcome: done})
+	}
+}
+
+func (r *round) deleteExpired(ctx context.Context) {
+	if _, err := r.sweeper.DeleteExpired(ctx, 1000); err != nil {
+		r.t.Errorf("the sweeper has failed: %v", err)
 	}
 }
 

@@ -64,12 +64,20 @@ func (r *round) newProcess(with settings, d *rand.Rand) *process {
 	}
 	p.pool, err = pgxpool.NewWithConfig(context.Background(), config)
 	require.NoError(r.t, err)
-	p.store, err = idemtx.New(p.pool, idemtx.Config{
+	p.store, err = idemtx.New(p.pool, retaining(r.retains, idemtx.Config{
 		Schema: "history", Lease: r.lease(), MaxWait: with.maxWait, MaxAttempts: with.maxAttempts,
 		TxOptions: pgx.TxOptions{IsoLevel: with.isolation},
-	})
+	}))
 	require.NoError(r.t, err)
 	return p
+}
+
+// retaining has a store keep the keys of replies that have expired, or not.
+func retaining(is bool, c idemtx.Config) idemtx.Config {
+	if is {
+		c.OnExpired, c.Retention = idemtx.RefuseExpired, time.Hour // not over but when the nemesis says so
+	}
+	return c
 }
 
 // lease is how long a claim holds.

@@ -19,12 +19,13 @@ const patience = time.Minute
 type round struct {
 	*recorder
 	*server
-	t      *testing.T
-	seed   uint64
-	keys   []string
-	lapses bool                  // leases are short, and end by themselves
-	faults bool                  // connections break
-	meet   func(context.Context) // called by each handler that begins
+	t       *testing.T
+	seed    uint64
+	keys    []string
+	lapses  bool                  // leases are short, and end by themselves
+	retains bool                  // keys are retained when their reply has expired
+	faults  bool                  // connections break
+	meet    func(context.Context) // called by each handler that begins
 
 	down     sync.RWMutex // held while the server is down
 	runs     atomic.Int64
