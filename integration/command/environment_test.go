@@ -68,7 +68,7 @@ func TestLibpqEnvironment(t *testing.T) {
 		cmd.Env = append(cmd.Env, env...)
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s: %s", name, out)
-		require.Contains(t, string(out), `"live": 0`)
+		require.Contains(t, string(out), `"live":0`)
 	}
 
 	cmd := f.process("stats")
