@@ -45,17 +45,19 @@ type age struct {
 func (h *Handler) overview(w http.ResponseWriter, r *http.Request) {
 	data := &overviewData{Timeout: h.config.Timeout, ShowScopes: h.config.ShowScopes}
 	data.Stats = h.stats.get(r.Context(), h.config, func(ctx context.Context) (idemadmin.Stats, error) {
-		return idemadmin.Count(ctx, h.store)
+		stats, err := idemadmin.Count(ctx, h.store)
+		return stats, h.logged("the table cannot be counted", err)
 	})
-	data.StatsTrouble = h.troubleOf("the table cannot be counted", data.Stats.Err)
+	data.StatsTrouble = troubleOf(data.Stats.Err)
 	data.Ages = ages(data.Stats.Value.Lived)
 	if data.StatsTrouble != nil && data.StatsTrouble.Slow {
 		data.Estimate = h.estimate(r.Context())
 	}
 	data.Claims = h.claims.get(r.Context(), h.config, func(ctx context.Context) ([]idemadmin.Flight, error) {
-		return idemadmin.InFlight(ctx, h.store, maxListed+1) // one more tells that there are more
+		claims, err := idemadmin.InFlight(ctx, h.store, maxListed+1) // one more tells that there are more
+		return claims, h.logged("the claims cannot be listed", err)
 	})
-	data.ClaimsTrouble = h.troubleOf("the claims cannot be listed", data.Claims.Err)
+	data.ClaimsTrouble = troubleOf(data.Claims.Err)
 	if h.recorder != nil {
 		data.Hour = h.hourData(time.Now())
 	}

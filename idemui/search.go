@@ -78,7 +78,8 @@ func (h *Handler) findScope(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), h.config.Timeout)
 	defer cancel()
 	found, err := idemadmin.Search(ctx, h.store, asked, maxFound+1)
-	data := &scopeData{LogID: asked, Hashed: h.store.Config().KeySecret != nil, Trouble: h.troubleOf("a scope cannot be searched for", err)}
+	data := &scopeData{LogID: asked, Hashed: h.store.Config().KeySecret != nil}
+	data.Trouble = troubleOf(h.logged("a scope cannot be searched for", err))
 	data.Entries = found[:min(maxFound, len(found))]
 	data.More = len(found) > maxFound
 	h.show(w, statusOf(data.Trouble), scopePage, h.frame("Keys of a scope", "search", data))
@@ -113,7 +114,7 @@ func (h *Handler) findKey(w http.ResponseWriter, r *http.Request) {
 	}
 	data := &keyData{
 		LogID: sc.LogID(), Key: redact(key), Status: status, ShowReplies: h.config.ShowReplies,
-		Retry: retry(status, h.store.Config()), Trouble: h.troubleOf("a key cannot be looked up", err),
+		Retry: retry(status, h.store.Config()), Trouble: troubleOf(h.logged("a key cannot be looked up", err)),
 	}
 	if h.config.ShowScopes {
 		data.Scope = parts(sc)

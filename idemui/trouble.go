@@ -15,18 +15,23 @@ type trouble struct {
 	Schema *idemtx.SchemaError // the table is not as it has to be
 }
 
-// troubleOf returns nil where there is none. The log has what the reader is not told: an
-// error's text is the database's, and a page shows only what is known to be harmless.
-func (h *Handler) troubleOf(what string, err error) *trouble {
+// troubleOf returns nil where there is none.
+func troubleOf(err error) *trouble {
 	if err == nil {
 		return nil
 	}
 	t := &trouble{Slow: isSlow(err)}
 	errors.As(err, &t.Schema)
-	if !t.Slow {
+	return t
+}
+
+// logged returns err. The log has what the reader is not told: an error's text is the
+// database's, and a page shows only what is known to be harmless.
+func (h *Handler) logged(what string, err error) error {
+	if err != nil && !isSlow(err) {
 		h.log(what, err)
 	}
-	return t
+	return err
 }
 
 func isSlow(err error) bool {

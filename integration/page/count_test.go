@@ -52,6 +52,19 @@ func TestCountsAreKept(t *testing.T) {
 	})
 }
 
+// An error is as old as a count would be, and is logged when it is met.
+func TestAnErrorIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec("DROP TABLE " + f.table())
+	s := f.serve(idemui.Config{CountEvery: time.Hour})
+	for range 3 {
+		s.get("")
+	}
+	assert.Equal(t, 1, strings.Count(f.log.String(), "the table cannot be counted"))
+	assert.Equal(t, 1, strings.Count(f.log.String(), "the claims cannot be listed"))
+}
+
 // slowed has every row of the table take longer to read than anybody waits.
 func slowed(t *testing.T) *fixture {
 	t.Helper()
