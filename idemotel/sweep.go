@@ -2,7 +2,6 @@ package idemotel
 
 import (
 	"context"
-	"errors"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -23,7 +22,7 @@ const (
 // TraceSweep measures a batch of the sweeper, unless it was broken off by the end of the
 // sweeper's context. It makes no span.
 func (t *Tracer) TraceSweep(ctx context.Context, data idemtx.TraceSweepData) {
-	if errors.Is(data.Err, context.Canceled) {
+	if data.Err != nil && ctx.Err() != nil {
 		return
 	}
 	labels := []attribute.KeyValue{sweepOutcomeKey.String(sweepDone)}

@@ -1,6 +1,7 @@
 package idemotel_test
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -150,6 +151,9 @@ func TestSweepsAreMeasured(t *testing.T) {
 	w.TraceSweep(t.Context(), idemtx.TraceSweepData{Deleted: 1, Duration: 2 * time.Second})
 	w.TraceSweep(t.Context(), idemtx.TraceSweepData{Duration: 4 * time.Second, Skipped: true})
 	w.TraceSweep(t.Context(), idemtx.TraceSweepData{Duration: 8 * time.Second, Err: &idemtx.SchemaError{}})
+	over, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	w.TraceSweep(over, idemtx.TraceSweepData{Duration: 16 * time.Second, Err: context.DeadlineExceeded}) // broken off
 	done := map[string]string{"idemtx.sweep.outcome": "done"}
 	skipped := map[string]string{"idemtx.sweep.outcome": "skipped"}
 	failed := map[string]string{"idemtx.sweep.outcome": "failed", "error.type": "schema"}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +37,11 @@ func TestUsage(t *testing.T) {
 		require.NotContains(t, r.err, secret)
 	}
 	require.Contains(t, (&run{f: f}).with("lokup").exits(2).err, "or was it lookup?")
+	for _, args := range [][]string{{"nothing"}, {"schema", "nothing"}, {"completion", "nothing"}} {
+		_, see, found := strings.Cut((&run{f: f}).with(args...).exits(2).err, "see idemtx ")
+		require.True(t, found)
+		(&run{f: f}).with(strings.Fields(see)...).exits(0)
+	}
 }
 
 // No part of a URL gets out, wherever a character too many has put the password.
@@ -65,8 +71,10 @@ func TestDatabaseFails(t *testing.T) {
 	role := f.role("INSERT")
 	as := f.under("role=" + role)
 	for _, args := range [][]string{{"stats"}, {"sweep"}, {"lookup", "--principal", "p", key}, {"forget", "--yes", "--principal", "p", key}} {
-		r := (&run{f: f}).with(append([]string{"--database-url", as}, args...)...).exits(1)
+		r := (&run{f: f}).with(append([]string{"--database-url", as}, args...)...).exits(3)
 		require.Contains(t, r.err, "GRANT SELECT", "it says what is missing")
+		r = (&run{f: f}).with(append([]string{"--database-url", f.url, "--table", "elsewhere"}, args...)...).exits(3)
+		require.Contains(t, r.err, "missing", "no key is absent from a table that is not there")
 	}
 	tx, err := f.pool.Begin(t.Context())
 	require.NoError(t, err)
@@ -76,6 +84,22 @@ func TestDatabaseFails(t *testing.T) {
 	require.Equal(t, "idemtx: the database has not answered within 300ms: see --timeout\n", r.err)
 	require.NoError(t, tx.Rollback(t.Context()))
 	(&run{f: f}).with("--database-url", f.url, "--timeout", "0", "stats").exits(0)
+}
+
+// What a connection takes has a limit of its own, which is not that of --timeout.
+func TestConnectionFails(t *testing.T) {
+	t.Parallel()
+	f := newEmpty(t)
+	deaf, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer deaf.Close() //nolint:errcheck // of no interest
+	at := "postgres://" + deaf.Addr().String() + "/db?sslmode=disable&connect_timeout=1"
+	for _, command := range []string{"stats", "sweep", "doctor"} {
+		r := (&run{f: f}).with("--database-url", at, command).exits(3)
+		require.Contains(t, r.err, "connect")
+		require.NotContains(t, r.err, "--timeout")
+		require.NotContains(t, r.err, "swept all the same")
+	}
 }
 
 // The exit codes are in the help, and whoever asks for it has not failed.

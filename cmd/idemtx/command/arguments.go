@@ -55,7 +55,7 @@ func noSuchCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	text := "there is no such command: see " + c.CommandPath() + " help"
+	text := "there is no such command: see " + c.CommandPath() + " --help"
 	if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
 		text += ", or was it " + strings.Join(similar, " or ") + "?"
 	}

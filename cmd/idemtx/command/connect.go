@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -80,12 +81,22 @@ func (p *Program) keySecret() (idemtx.Secret, error) {
 	return secret, nil
 }
 
-// within bounds one question to the database.
-func (p *Program) within(ctx context.Context) (context.Context, context.CancelFunc) {
+// errLate tells that --timeout has ended a question. A connection, whose time
+// PGCONNECT_TIMEOUT may have ended, fails of something else.
+var errLate = errors.New("the database has not answered in time")
+
+// question bounds one question to the database.
+func (p *Program) question(ctx context.Context, ask func(context.Context) error) error {
 	if p.flags.timeout <= 0 {
-		return context.WithCancel(ctx)
+		return ask(ctx)
 	}
-	return context.WithTimeout(ctx, p.flags.timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.flags.timeout)
+	defer cancel()
+	err := ask(ctx)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", errLate, err)
+	}
+	return err
 }
 
 // asks makes a command of one question to the store.
@@ -96,9 +107,7 @@ func (p *Program) asks(f func(ctx context.Context, s *idemtx.Store, args []strin
 			return err
 		}
 		defer closePool()
-		ctx, cancel := p.within(ctx)
-		defer cancel()
-		return f(ctx, s, args)
+		return p.question(ctx, func(ctx context.Context) error { return f(ctx, s, args) })
 	}
 }
 

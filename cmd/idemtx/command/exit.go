@@ -47,13 +47,12 @@ func runs(f func(ctx context.Context, args []string) error) func(*cobra.Command,
 	return func(c *cobra.Command, args []string) error {
 		err := f(c.Context(), args)
 		var coded *exit
-		var differs *idemtx.SchemaError
 		switch {
 		case err == nil, errors.As(err, &coded):
 			return err
 		case errors.Is(err, idemtx.ErrInvalidRequest):
 			return &exit{misused, err}
-		case errors.Is(err, idemtx.ErrInFlight), errors.As(err, &differs):
+		case errors.Is(err, idemtx.ErrInFlight):
 			return &exit{found, err}
 		}
 		return &exit{database, err}
@@ -73,14 +72,19 @@ func (p *Program) report(ctx context.Context, err error) int {
 	switch {
 	case code == database && ctx.Err() != nil:
 		text = "interrupted"
-	case code == database && errors.Is(err, context.DeadlineExceeded):
+	case code == database && errors.Is(err, errLate):
 		text = fmt.Sprintf("the database has not answered within %v: see --timeout", p.flags.timeout)
 	}
 	if text = oneLine(text); text != "" {
-		text = strings.TrimPrefix(strings.TrimPrefix(text, "idemadmin: "), "idemtx: ")
-		fmt.Fprintln(p.Err, "idemtx: "+text)
+		fmt.Fprintln(p.Err, "idemtx: "+said(text))
 	}
 	return code
+}
+
+// said is an error's text without the names of packages, which are of no interest here.
+func said(text string) string {
+	text = strings.TrimPrefix(strings.TrimPrefix(text, "idemadmin: "), "idemtx: ")
+	return strings.Replace(text, ": idemtx: ", ": ", 1)
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -20,7 +20,7 @@ func (p *Program) forget() *cobra.Command {
 		Use: "forget [key | -]", Short: "Deletes what is stored of a key, so that the work may be done again", Args: atMostOneKey,
 		Long: "Deletes what is stored of a key. The next request with the key does the work AGAIN: a payment is made twice.\n" +
 			"A key in flight is left alone. A process with a Config.Cache goes on answering from its memory for a while.\n" +
-			"The exit code is 1 when nothing is stored, or the key is in flight.",
+			"The exit code is 1 when nothing is stored, the key is in flight, or the question is not answered with yes.",
 		RunE: runs(func(ctx context.Context, args []string) error {
 			sc, err := w.scope()
 			if err != nil {

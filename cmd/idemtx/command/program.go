@@ -64,10 +64,12 @@ environment: PGHOST and its like, PGSERVICE with PGSERVICEFILE, ~/.pgpass.
 
 Exit codes:
   0  all is well
-  1  something was found: the key is absent or, to forget it, in flight; the
-     table differs; doctor has a finding; a sweep was interrupted before its end
+  1  lookup: the key is absent; forget: nothing was forgotten, as the key is
+     absent or in flight, or the question was not answered with yes; schema: the
+     table differs; doctor: there is a finding; sweep: interrupted before its end
   2  the command line is wrong
-  3  the database cannot be reached, or has refused`
+  3  the database cannot be reached, or has refused: also for want of a right,
+     and for a table that is not there or not as needed`
 
 func (p *Program) root() *cobra.Command {
 	root := &cobra.Command{

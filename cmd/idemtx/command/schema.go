@@ -61,9 +61,7 @@ func (p *Program) schemaApply() *cobra.Command {
 				return err
 			}
 			defer closePool()
-			ctx, cancel := p.within(ctx)
-			defer cancel()
-			return p.verdict(s.CreateSchema(ctx))
+			return p.question(ctx, func(ctx context.Context) error { return p.verdict(s.CreateSchema(ctx)) })
 		}),
 	}
 	partitions(c, &n)

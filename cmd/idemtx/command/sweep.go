@@ -65,7 +65,7 @@ func (p *Program) sweepAll(ctx context.Context, w *sweeping) error {
 	w.store = s
 	due, err := p.due(ctx, s)
 	switch {
-	case err != nil && (w.dryRun || !late(err)):
+	case err != nil && (w.dryRun || !errors.Is(err, errLate)):
 		return err
 	case w.dryRun:
 		return p.printDue(due)
@@ -110,20 +110,21 @@ func (p *Program) batches(ctx context.Context, w *sweeping) error {
 }
 
 // oneBatch is not broken off by a Ctrl-C: it would be undone, and over as soon.
-func (p *Program) oneBatch(ctx context.Context, w *sweeping, limit int) (int64, error) {
-	ctx, cancel := p.within(context.WithoutCancel(ctx))
-	defer cancel()
-	return w.store.DeleteExpired(ctx, limit)
+func (p *Program) oneBatch(ctx context.Context, w *sweeping, limit int) (n int64, err error) {
+	err = p.question(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		n, err = w.store.DeleteExpired(ctx, limit)
+		return err
+	})
+	return n, err
 }
 
-func (p *Program) due(ctx context.Context, s *idemtx.Store) (int64, error) {
-	ctx, cancel := p.within(ctx)
-	defer cancel()
-	return idemadmin.Due(ctx, s)
+func (p *Program) due(ctx context.Context, s *idemtx.Store) (n int64, err error) {
+	err = p.question(ctx, func(ctx context.Context) error {
+		n, err = idemadmin.Due(ctx, s)
+		return err
+	})
+	return n, err
 }
-
-// late tells that --timeout has ended a question, and nothing else.
-func late(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
 
 func rest(ctx context.Context, pause time.Duration) {
 	timer := time.NewTimer(pause)
@@ -150,7 +151,7 @@ func (p *Program) printSwept(ctx context.Context, w *sweeping) error {
 	switch {
 	case err == nil:
 		r.Left = &left
-	case !late(err):
+	case !errors.Is(err, errLate):
 		return p.failed(w, err)
 	}
 	if p.flags.json {
