@@ -25,7 +25,7 @@ type waiter struct {
 
 func examineWaits(ctx context.Context, s *idemtx.Store) ([]Finding, error) {
 	var waits []waiter
-	if err := selectAll(ctx, s, &waits, "waits", long.Seconds()); err != nil {
+	if err := selectAll(ctx, s, &waits, "waits", long.Seconds(), table(s)); err != nil {
 		return nil, err
 	}
 	var found []Finding

@@ -99,3 +99,35 @@ func TestDoctorFindsAWaitAndItsHolder(t *testing.T) {
 	require.NoError(t, <-waits)
 	require.Empty(t, f.examine("holders"))
 }
+
+// PutTx takes no lock but that of its row.
+func TestDoctorFindsAWaitForARow(t *testing.T) {
+	t.Parallel()
+	f := newApart(t)
+	tx, err := f.pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // of a test that has failed
+	fingerprint, err := idemtx.FingerprintOf(f.request(key).Operation, f.request(key).Payload)
+	require.NoError(t, err)
+	_, err = f.store.PutTx(t.Context(), tx, f.scope, key, idemtx.Entry{Fingerprint: fingerprint, Response: []byte(`"` + answer + `"`)})
+	require.NoError(t, err)
+	holder := int32(tx.Conn().PgConn().PID())
+	waits := make(chan error, 1)
+	second := f.detached(func() { waits <- f.replay(f.store, key) })
+
+	var wait, idle bool
+	require.Eventually(t, func() bool {
+		for _, one := range f.examine("waits") {
+			wait = wait || contains(one.Text, fmt.Sprintf("a key that backend %d holds", holder))
+		}
+		for _, one := range f.examine("holders") {
+			idle = idle || contains(one.Text, fmt.Sprintf("backend %d holds a key", holder), "idle")
+		}
+		return wait && idle
+	}, patience, 50*tick)
+	require.NoError(t, tx.Commit(t.Context()))
+	second()
+	require.NoError(t, <-waits)
+	require.Empty(t, f.examine("waits"))
+	require.Empty(t, f.examine("holders"))
+}
