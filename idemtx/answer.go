@@ -17,7 +17,7 @@ func answer[T any](ctx context.Context, s *Store, mode Mode, r Request, run runn
 	if tracer == nil {
 		return answered[T](ctx, s, c, r, run)
 	}
-	ctx = tracer.TraceStart(ctx, TraceStartData{Mode: mode, Scope: r.Scope, Operation: r.Operation})
+	ctx = tracer.TraceStart(ctx, TraceStartData{Mode: mode, Scope: r.Scope, Operation: r.Operation, Key: s.traced(r.Key)})
 	end := TraceEndData{Outcome: OutcomeFailed} // as it stays when the handler panics
 	defer func() {
 		end.Attempts, end.Waited, end.Handler = c.runs, c.waited, c.handled

@@ -163,7 +163,7 @@ func (cl *claim) warn(message string, err error) {
 // redacted is how a key is logged: whoever has it can fetch its reply.
 func redacted(key string) string {
 	if len(key) <= 8 {
-		return "****"
+		return hidden
 	}
 	return key[:8]
 }

@@ -43,12 +43,13 @@ type Tracer interface {
 	TraceEnd(ctx context.Context, data TraceEndData)
 }
 
-// TraceStartData tells which call begins. It holds no key and no payload, and
-// its scope prints as a hash.
+// TraceStartData tells which call begins. It holds no more of the key than a log
+// does, and no payload; its scope prints as a hash.
 type TraceStartData struct {
 	Mode      Mode
 	Scope     scope.Scope
 	Operation string
+	Key       string // its first 8 bytes, valid or not; **** of a shorter one, and with a Config.KeySecret
 }
 
 // TraceEndData tells how a call ended.
@@ -87,4 +88,12 @@ type TraceSweepData struct {
 	Duration time.Duration
 	Skipped  bool // another replica was at it, so that nothing was done
 	Err      error
+}
+
+// traced is how a tracer is told of a key as the caller has it.
+func (s *Store) traced(key string) string {
+	if s.config.KeySecret != nil {
+		return hidden
+	}
+	return redacted(key)
 }

@@ -74,11 +74,23 @@ func TestATracerIsToldOfACallThatIsRefused(t *testing.T) {
 	_, err = DoTx(t.Context(), store, nil, Request{Scope: alice, Operation: "POST /orders", Key: secret}, unreached)
 	require.ErrorIs(t, err, ErrInvalidRequest)
 
-	require.Equal(t, []TraceStartData{{Mode: ModeDoTx, Scope: alice, Operation: "POST /orders"}}, r.starts)
+	require.Equal(t, []TraceStartData{{Mode: ModeDoTx, Scope: alice, Operation: "POST /orders", Key: secret[:8]}}, r.starts)
 	require.Equal(t, []TraceEndData{{Outcome: OutcomeFailed, Err: err}}, r.ends)
 	require.Equal(t, []any{"marked"}, r.marked)
 	require.NotContains(t, fmt.Sprintf("%+v %+v", r.starts, r.ends), secret)
 	require.NotContains(t, fmt.Sprintf("%+v", r.starts), "alice")
+}
+
+func TestATracerIsToldNoShortKeyAndNoneUnderASecret(t *testing.T) {
+	t.Parallel()
+	r := new(recorder)
+	plain := unconnected(t, Config{Tracer: r})
+	keyed := unconnected(t, Config{Tracer: r, KeySecret: make(Secret, minSecret)})
+	for key, store := range map[string]*Store{"12345678": plain, "": plain, secret: keyed} {
+		_, err := DoTx(t.Context(), store, nil, Request{Key: key}, unreached)
+		require.ErrorIs(t, err, ErrInvalidRequest)
+		require.Equal(t, "****", r.starts[len(r.starts)-1].Key)
+	}
 }
 
 func unreached(context.Context, pgx.Tx) (int, error) { panic("the handler ran") }

@@ -139,6 +139,7 @@ type flightData struct {
 	LogID     string
 	Scope     string // as it was made, when Config.ShowScopes
 	Operation string
+	Key       string // redacted
 	Since     time.Time
 }
 
@@ -146,7 +147,7 @@ func (d *hourData) flights(h *Handler) {
 	oldest, all := h.recorder.inFlight(maxListed)
 	d.InFlight = all
 	for _, f := range oldest {
-		data := flightData{Mode: f.mode, LogID: f.scope.LogID(), Operation: f.operation, Since: f.since}
+		data := flightData{Mode: f.mode, LogID: f.scope.LogID(), Operation: f.operation, Key: f.key, Since: f.since}
 		if h.config.ShowScopes {
 			data.Scope = parts(f.scope)
 		}

@@ -44,8 +44,8 @@ const (
 	// maxFlights is of how many calls a Recorder knows more than that they are in flight.
 	maxFlights = 1000
 
-	// maxOperation is how many bytes of an operation's name are kept.
-	maxOperation = 100
+	// maxShort is how many bytes of an operation's name, or a key's, are kept.
+	maxShort = 100
 )
 
 // flight is a call that has not ended.
@@ -53,6 +53,7 @@ type flight struct {
 	mode      idemtx.Mode
 	scope     scope.Scope
 	operation string
+	key       string
 	since     time.Time
 	described bool // it is in Recorder.flights, and not one of Recorder.others
 }
@@ -99,7 +100,7 @@ func (r *Recorder) TraceSweep(ctx context.Context, data idemtx.TraceSweepData) {
 }
 
 func (r *Recorder) begin(data idemtx.TraceStartData) *flight {
-	f := &flight{mode: data.Mode, scope: data.Scope, operation: short(data.Operation), since: time.Now()}
+	f := &flight{mode: data.Mode, scope: data.Scope, operation: short(data.Operation), key: short(strings.ToValidUTF8(data.Key, "")), since: time.Now()}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.flights) >= maxFlights {
@@ -128,17 +129,17 @@ func (r *Recorder) end(f *flight, o idemtx.Outcome) {
 	}
 }
 
-// short copies the beginning of an operation's name: in some frameworks a string
+// short copies a text, or its beginning: in some frameworks a string
 // is memory that the next request is written into.
-func short(operation string) string {
-	if len(operation) <= maxOperation {
-		return strings.Clone(operation)
+func short(text string) string {
+	if len(text) <= maxShort {
+		return strings.Clone(text)
 	}
-	end := maxOperation - len("…")
-	for end > 0 && !utf8.RuneStart(operation[end]) {
+	end := maxShort - len("…")
+	for end > 0 && !utf8.RuneStart(text[end]) {
 		end--
 	}
-	return operation[:end] + "…"
+	return text[:end] + "…"
 }
 
 // inFlight returns up to limit calls, the oldest first, and how many there are.

@@ -49,7 +49,7 @@ func TestRecorderIsBounded(t *testing.T) {
 	oldest, all := r.inFlight(maxFlights * 2)
 	assert.Len(t, oldest, maxFlights)
 	assert.Equal(t, maxFlights+10, all)
-	assert.LessOrEqual(t, len(oldest[0].operation), maxOperation)
+	assert.LessOrEqual(t, len(oldest[0].operation), maxShort)
 	assert.True(t, strings.HasSuffix(oldest[0].operation, "ö…"), "a character is not cut in two")
 	for _, ctx := range contexts {
 		r.TraceEnd(ctx, idemtx.TraceEndData{Outcome: idemtx.OutcomeFirst})
@@ -151,5 +151,5 @@ func TestRecorderIsSafeForConcurrentUse(t *testing.T) {
 func TestOperationOfNoText(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, "…", short(strings.Repeat("\x80", 200)))
-	assert.Len(t, short(strings.Repeat("x", 200)), maxOperation)
+	assert.Len(t, short(strings.Repeat("x", 200)), maxShort)
 }

@@ -19,6 +19,7 @@ type counts struct {
 	Live, Refused, Abandoned, Expired, Retained, Bytes int64
 
 	InFlight int64 `json:"in_flight"`
+	Holding  int64
 	Ages     []struct {
 		UpTo float64 `json:"up_to_seconds"`
 		Rows int64
@@ -119,6 +120,12 @@ func TestStats(t *testing.T) {
 	chart := (&run{f: f, terminal: true}).with("--database-url", f.url, "stats").exits(0)
 	require.Contains(t, chart.out, strings.Repeat("█", 40))
 	require.Contains(t, chart.out, "\x1b[")
+
+	call := f.flyDo(f.store, "key-at-work")
+	require.EqualValues(t, 1, decode[counts](f.command("stats", "--json").exits(0)).Holding)
+	require.Contains(t, f.command("stats").exits(0).out, "1 claimed, 1 in transactions")
+	require.NoError(t, call.land())
+	require.Zero(t, decode[counts](f.command("stats", "--json").exits(0)).Holding)
 }
 
 // sealing is no encryption, and good enough for tests.

@@ -34,6 +34,12 @@ func TestNothingIsToldByDefault(t *testing.T) {
 		assertHidden(t, name, seen(r), keys...)
 		assertHidden(t, name, seen(r), replied)
 	}
+	overview := seen(s.get(""))
+	assert.Contains(t, overview, "<dt>In transactions</dt><dd>1<")
+	for _, inFlight := range []string{"held-by-", "claimed-"} {
+		assert.Contains(t, overview, inFlight)
+		assertHidden(t, "the overview", overview, inFlight+"a-transaction", inFlight+"in-the-table")
+	}
 	found := seen(s.lookUp(key))
 	assert.Contains(t, found, whose(t).LogID())
 	assert.Contains(t, found, key[:8]+"…")

@@ -1,0 +1,4 @@
+SELECT count(DISTINCT h.virtualtransaction) AS transactions
+FROM (
+{keyholders}
+) AS h
