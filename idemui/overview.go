@@ -68,6 +68,10 @@ func (h *Handler) overview(w http.ResponseWriter, r *http.Request) {
 	h.show(w, http.StatusOK, overviewPage, f)
 }
 
+// InFlight is how many calls are at work: those that have claimed their key, and those
+// that hold it in a transaction.
+func (d *overviewData) InFlight() int64 { return d.Stats.Value.InFlight + d.Stats.Value.Holding }
+
 // Listed are the claims that the page has room for.
 func (d *overviewData) Listed() []idemadmin.Flight {
 	return d.Claims.Value[:min(maxListed, len(d.Claims.Value))]

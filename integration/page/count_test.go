@@ -24,7 +24,7 @@ func TestTheOverviewCounts(t *testing.T) {
 	body := html.UnescapeString(f.serve(idemui.Config{}).get("").body)
 	for _, figure := range []string{
 		"<dt>Live replies</dt><dd>16<span>1 of them refusals",
-		"<dt>Claimed</dt><dd>1<span>",
+		"<dt>In flight</dt><dd>2<span>1 of them claimed",
 		"<dt>Due for the sweeper</dt><dd>1<span>the oldest for 1 h",
 		"36 calls in the last hour",
 		"First runs <b>16</b>", "Replays <b>19</b>", "Refused by the handler <b>1</b>",

@@ -35,7 +35,7 @@ func TestNothingIsToldByDefault(t *testing.T) {
 		assertHidden(t, name, seen(r), replied)
 	}
 	overview := seen(s.get(""))
-	assert.Contains(t, overview, "<dt>In transactions</dt><dd>1<")
+	assert.Contains(t, overview, "<dt>In flight</dt><dd>2<span>1 of them claimed")
 	for _, inFlight := range []string{"held-by-", "claimed-"} {
 		assert.Contains(t, overview, inFlight)
 		assertHidden(t, "the overview", overview, inFlight+"a-transaction", inFlight+"in-the-table")
