@@ -151,10 +151,17 @@ func (d *differences) checks(found *relation) {
 }
 
 func (d *differences) sweepIndex(found *relation, schema string) {
-	// PostgreSQL chooses a free name, and cannot do it CONCURRENTLY with partitions.
+	// PostgreSQL chooses a free name.
 	create := "CREATE INDEX CONCURRENTLY ON " + d.table + " (expires_at)"
 	if found.Partitioned {
+		// Which it cannot do CONCURRENTLY. It takes what the partitions have, and
+		// that can be made so beforehand.
 		create = "CREATE INDEX ON " + d.table + " (expires_at)"
+		if found.SweepIndexPartial || !found.SweepIndexValid {
+			for _, partition := range found.PartitionsWithoutIndex {
+				d.add("CREATE INDEX CONCURRENTLY ON "+partition+" (expires_at)", "an index on expires_at is missing in %s", partition)
+			}
+		}
 	}
 	name := quoted(found.SweepIndex)
 	switch {

@@ -50,6 +50,8 @@ type relation struct {
 	SweepIndexPartial bool
 	SweepIndexValid   bool
 
+	PartitionsWithoutIndex []string // of their own, which is no part of another; quoted
+
 	Columns []column `db:"-"` // those that differ
 }
 

@@ -157,11 +157,16 @@ func TestVerifySchemaOfPartitionedTable(t *testing.T) {
 		},
 		{
 			"NoIndex", "DROP INDEX {index}",
-			"an index on expires_at is missing",
+			"an index on expires_at is missing in {p0}; an index on expires_at is missing in {p1}; an index on expires_at is missing",
 		},
 		{
 			"IndexWithoutPartitions", `DROP INDEX {index}; CREATE INDEX "o" ON ONLY {table} (expires_at)`,
-			`an index on expires_at is missing: "o" does not cover every partition`,
+			"an index on expires_at is missing in {p0}; an index on expires_at is missing in {p1}; " +
+				`an index on expires_at is missing: "o" does not cover every partition`,
+		},
+		{
+			"IndexOfOnePartition", `DROP INDEX {index}; CREATE INDEX ON {p0} (expires_at)`,
+			"an index on expires_at is missing in {p1}; an index on expires_at is missing",
 		},
 		{
 			"PrimaryKeyWithoutPartitions", `ALTER TABLE {table} DROP CONSTRAINT idemtx_replies_pkey;
@@ -181,9 +186,11 @@ func TestVerifySchemaOfPartitionedTable(t *testing.T) {
 			require.NoError(t, store.VerifySchema(t.Context()))
 			exec(t, fill.Replace(b.breaks))
 			err := store.VerifySchema(t.Context())
-			require.Equal(t, []string{fill.Replace(b.says)}, differences(t, err))
+			require.Equal(t, fill.Replace(b.says), strings.Join(differences(t, err), "; "))
 			cure(t, store, err)
 			require.NoError(t, store.VerifySchema(t.Context()))
+			require.Equal(t, 2, ask[int](t, `SELECT count(*) FROM pg_indexes WHERE schemaname = $1 AND tablename IN ('P0', 'P1')
+				AND indexdef LIKE '%(expires_at)'`, schema), "no index is made twice")
 		})
 	}
 }

@@ -58,7 +58,23 @@ SELECT
 	ARRAY(SELECT conname FROM pg_catalog.pg_constraint WHERE conrelid = c.oid AND NOT convalidated) AS not_valid,
 	coalesce(sweep.relname, '') AS sweep_index,
 	coalesce(sweep.partial, false) AS sweep_index_partial,
-	coalesce(sweep.indisvalid, false) AS sweep_index_valid
+	coalesce(sweep.indisvalid, false) AS sweep_index_valid,
+	-- Those without an index that can become a part of the partitioned table's.
+	ARRAY(
+		SELECT pg_catalog.format('%I.%I', ln.nspname, l.relname)
+		FROM pg_catalog.pg_partition_tree(c.oid) AS tree
+		JOIN pg_catalog.pg_class l ON l.oid = tree.relid
+		JOIN pg_catalog.pg_namespace ln ON ln.oid = l.relnamespace
+		WHERE tree.isleaf AND l.relkind = 'r' AND l.oid <> c.oid AND NOT EXISTS (
+			SELECT FROM pg_catalog.pg_index i
+			JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+			JOIN pg_catalog.pg_am am ON am.oid = x.relam
+			JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+			WHERE i.indrelid = l.oid AND a.attname = 'expires_at' AND am.amname = 'btree' AND i.indnatts = 1
+				AND i.indisvalid AND i.indpred IS NULL AND i.indoption[0] = 0 AND NOT x.relispartition
+		)
+		ORDER BY 1
+	) AS partitions_without_index
 FROM (VALUES (@schema, @table)) AS wanted (schema_name, table_name)
 LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = wanted.schema_name
 LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.table_name
