@@ -7,7 +7,9 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -55,11 +57,14 @@ func newDatabase(t *testing.T) (url string) {
 // tool applies what is new in a folder, and tells how many files that were.
 type tool struct {
 	format migrationfiles.Format
+	name   string // of a file with a number
+	head   string // what is in front of the SQL
+	alone  string // what keeps the tool from beginning a transaction for a file
 	apply  func(t *testing.T, url, dir string, kept record) int
 }
 
 var tools = map[string]tool{
-	"goose": {migrationfiles.Goose, func(t *testing.T, url, dir string, _ record) int {
+	"goose": {migrationfiles.Goose, "%05d_index.sql", "-- +goose Up\n", "-- +goose NO TRANSACTION", func(t *testing.T, url, dir string, _ record) int {
 		t.Helper()
 		provider, err := goose.NewProvider(goose.DialectPostgres, open(t, url), os.DirFS(dir))
 		require.NoError(t, err)
@@ -67,7 +72,7 @@ var tools = map[string]tool{
 		require.NoError(t, err)
 		return len(results)
 	}},
-	"tern": {migrationfiles.Tern, func(t *testing.T, url, dir string, _ record) int {
+	"tern": {migrationfiles.Tern, "%03d_index.sql", "", "---- tern: disable-tx ----", func(t *testing.T, url, dir string, _ record) int {
 		t.Helper()
 		conn, err := pgx.Connect(t.Context(), url)
 		require.NoError(t, err)
@@ -82,7 +87,7 @@ var tools = map[string]tool{
 		require.NoError(t, err)
 		return int(after - before)
 	}},
-	"Atlas": {migrationfiles.Plain, func(t *testing.T, url, dir string, kept record) int {
+	"Atlas": {migrationfiles.Plain, "%05d_index.sql", "", "-- atlas:txmode none", func(t *testing.T, url, dir string, kept record) int {
 		t.Helper()
 		driver, err := postgres.Open(open(t, url))
 		require.NoError(t, err)
@@ -144,4 +149,47 @@ func TestTools(t *testing.T) {
 			require.Zero(t, tool.apply(t, url, dir, kept))
 		})
 	}
+}
+
+// An index that is made while others write is in no transaction.
+func TestIndexConcurrently(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/migrations.md")
+	require.NoError(t, err)
+	for name, tool := range tools {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kept := record{}
+			url, dir := newDatabase(t), t.TempDir()
+			pool, err := pgxpool.New(t.Context(), url)
+			require.NoError(t, err)
+			t.Cleanup(pool.Close)
+			store, err := idemtx.New(pool, idemtx.Config{})
+			require.NoError(t, err)
+			steps := store.Migrations()
+			_, err = migrationfiles.Write(dir, tool.format, 1, steps)
+			require.NoError(t, err)
+			require.Equal(t, len(steps), tool.apply(t, url, dir, kept))
+
+			_, err = pool.Exec(t.Context(), "DROP INDEX idemtx_replies_expires_at_idx")
+			require.NoError(t, err)
+			var differs *idemtx.SchemaError
+			require.ErrorAs(t, store.VerifySchema(t.Context()), &differs)
+			_, cure, _ := strings.Cut(differs.Differences[0], ", cure: ")
+			require.Contains(t, cure, "CREATE INDEX CONCURRENTLY")
+
+			require.Contains(t, string(page), "| "+name+" | `"+tool.alone+"` |")
+			written := filepath.Join(dir, fmt.Sprintf(tool.name, len(steps)+1))
+			require.NoError(t, os.WriteFile(written, []byte(tool.alone+"\n\n"+tool.head+cure+";\n"), 0o600))
+			require.Equal(t, 1, tool.apply(t, url, dir, kept))
+			require.NoError(t, store.VerifySchema(t.Context()))
+		})
+	}
+}
+
+// The transaction of a file is begun by the command of Atlas, which asks the file.
+func TestAtlasReadsTheDirective(t *testing.T) {
+	t.Parallel()
+	file := migrate.NewLocalFile("1.sql", []byte(tools["Atlas"].alone+"\n\nSELECT 1;\n"))
+	require.Equal(t, []string{"none"}, file.Directive("txmode"))
 }
