@@ -92,7 +92,7 @@ func TestConnectionFails(t *testing.T) {
 	f := newEmpty(t)
 	deaf, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer deaf.Close() //nolint:errcheck // of no interest
+	defer deaf.Close()
 	at := "postgres://" + deaf.Addr().String() + "/db?sslmode=disable&connect_timeout=1"
 	for _, command := range []string{"stats", "sweep", "doctor"} {
 		r := (&run{f: f}).with("--database-url", at, command).exits(3)
