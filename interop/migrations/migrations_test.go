@@ -106,6 +106,16 @@ var tools = map[string]tool{
 	}},
 }
 
+func newStore(t *testing.T, url string, config idemtx.Config) (*pgxpool.Pool, *idemtx.Store) {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	store, err := idemtx.New(pool, config)
+	require.NoError(t, err)
+	return pool, store
+}
+
 func open(t *testing.T, url string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("pgx", url)
@@ -122,14 +132,10 @@ func TestTools(t *testing.T) {
 			t.Parallel()
 			kept := record{}
 			url, dir := newDatabase(t), t.TempDir()
-			pool, err := pgxpool.New(t.Context(), url)
-			require.NoError(t, err)
-			t.Cleanup(pool.Close)
-			store, err := idemtx.New(pool, idemtx.Config{Schema: "app"})
-			require.NoError(t, err)
+			pool, store := newStore(t, url, idemtx.Config{Schema: "app"})
 			steps := store.Migrations()
 
-			_, err = migrationfiles.Write(dir, tool.format, 1, steps[:1])
+			_, err := migrationfiles.Write(dir, tool.format, 1, steps[:1])
 			require.NoError(t, err)
 			require.Equal(t, 1, tool.apply(t, url, dir, kept))
 			require.Error(t, store.VerifySchema(t.Context()))
@@ -161,11 +167,7 @@ func TestIndexConcurrently(t *testing.T) {
 			t.Parallel()
 			kept := record{}
 			url, dir := newDatabase(t), t.TempDir()
-			pool, err := pgxpool.New(t.Context(), url)
-			require.NoError(t, err)
-			t.Cleanup(pool.Close)
-			store, err := idemtx.New(pool, idemtx.Config{})
-			require.NoError(t, err)
+			pool, store := newStore(t, url, idemtx.Config{})
 			steps := store.Migrations()
 			_, err = migrationfiles.Write(dir, tool.format, 1, steps)
 			require.NoError(t, err)
