@@ -14,10 +14,11 @@ type Stats struct {
 	Live      int64 // replies that are replayed, the refused ones among them
 	Refused   int64 // of Live, those of handlers that refused
 	InFlight  int64 // live claims of pool mode; the other modes have no row before they commit
-	Holding   int64 // transactions that hold keys, as those of the other modes do while their handlers run
 	Abandoned int64 // claims whose lease has ended and that nobody has taken over, before they expire
 	Expired   int64 // due for the sweeper, of whatever kind
 	Retained  int64 // replies that the sweeper has taken away, and whose keys are still refused
+
+	InTransaction int64 // transactions with a handler of the other modes at work, as their locks tell
 
 	Lived         []Bucket  // live replies by age, the youngest first
 	OldestExpired time.Time // when what is due the longest has expired; zero when nothing is due
@@ -67,8 +68,8 @@ func Count(ctx context.Context, s *idemtx.Store) (Stats, error) {
 	for _, g := range groups {
 		st.add(g)
 	}
-	holding := s.Pool().QueryRow(ctx, statement(s, "transactions"), pgx.QueryExecModeExec, table(s))
-	if err := holding.Scan(&st.Holding); err != nil {
+	working := s.Pool().QueryRow(ctx, statement(s, "transactions"), pgx.QueryExecModeExec, table(s))
+	if err := working.Scan(&st.InTransaction); err != nil {
 		return Stats{}, failed(ctx, s, "count the transactions", err)
 	}
 	size := s.Pool().QueryRow(ctx, statement(s, "size"), pgx.QueryExecModeExec, table(s))

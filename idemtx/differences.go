@@ -161,6 +161,9 @@ func (d *differences) sweepIndex(found *relation, schema string) {
 			for _, partition := range found.PartitionsWithoutIndex {
 				d.add("CREATE INDEX CONCURRENTLY ON "+partition+" (expires_at)", "an index on expires_at is missing in %s", partition)
 			}
+			for _, index := range found.PartitionsInvalidIndexes {
+				d.reindex(index)
+			}
 		}
 	}
 	name := quoted(found.SweepIndex)
@@ -172,9 +175,12 @@ func (d *differences) sweepIndex(found *relation, schema string) {
 	case !found.SweepIndexValid && found.Partitioned:
 		d.add(create, "an index on expires_at is missing: %s does not cover every partition", name)
 	case !found.SweepIndexValid:
-		d.add("REINDEX INDEX CONCURRENTLY "+quoted(schema, found.SweepIndex),
-			"index %s on expires_at is not valid: its creation failed or has not ended", name)
+		d.reindex(quoted(schema, found.SweepIndex))
 	}
+}
+
+func (d *differences) reindex(name string) {
+	d.add("REINDEX INDEX CONCURRENTLY "+name, "index %s on expires_at is not valid: its creation failed or has not ended", name)
 }
 
 func (d *differences) durability(found *relation) {

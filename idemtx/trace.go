@@ -49,7 +49,7 @@ type TraceStartData struct {
 	Mode      Mode
 	Scope     scope.Scope
 	Operation string
-	Key       string // its first 8 bytes, valid or not; **** of a shorter one, and with a Config.KeySecret
+	Key       string // its first 8 bytes, valid or not; **** of one that has no more, and with a Config.KeySecret
 }
 
 // TraceEndData tells how a call ended.

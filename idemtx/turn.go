@@ -277,14 +277,14 @@ func (t *turn) close(ctx context.Context) {
 // rollback, which undoes nothing; a refusal does, because the locks it holds
 // until then would hide from the next one that the request in flight differs.
 func (t *turn) end(ctx context.Context) {
-	end := func() {
+	end := func(ctx context.Context) {
 		defer t.call.place.leave(t.answer)
 		t.close(ctx)
 	}
 	if t.answer != nil && !t.ran && t.conn != nil {
 		t.call.place.answers()
-		go end()
+		go end(context.Background()) // some frameworks' contexts are of the next request by then
 	} else {
-		end()
+		end(ctx)
 	}
 }

@@ -50,7 +50,8 @@ type relation struct {
 	SweepIndexPartial bool
 	SweepIndexValid   bool
 
-	PartitionsWithoutIndex []string // of their own, which is no part of another; quoted
+	PartitionsWithoutIndex   []string // that could be a part of the table's; quoted
+	PartitionsInvalidIndexes []string // those that could, and are not valid; quoted
 
 	Columns []column `db:"-"` // those that differ
 }

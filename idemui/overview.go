@@ -69,8 +69,8 @@ func (h *Handler) overview(w http.ResponseWriter, r *http.Request) {
 }
 
 // InFlight is how many calls are at work: those that have claimed their key, and those
-// that hold it in a transaction.
-func (d *overviewData) InFlight() int64 { return d.Stats.Value.InFlight + d.Stats.Value.Holding }
+// in a transaction.
+func (d *overviewData) InFlight() int64 { return d.Stats.Value.InFlight + d.Stats.Value.InTransaction }
 
 // Listed are the claims that the page has room for.
 func (d *overviewData) Listed() []idemadmin.Flight {

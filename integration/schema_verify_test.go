@@ -143,7 +143,7 @@ func TestVerifySchemaSeesFailedIndex(t *testing.T) {
 	require.NoError(t, store.VerifySchema(t.Context()))
 	exec(t, "DROP INDEX "+quoted(schema, "idemtx_replies_expires_at_idx"))
 	err = store.VerifySchema(t.Context())
-	require.Equal(t, []string{`index "o" on expires_at is not valid: its creation failed or has not ended`}, differences(t, err))
+	require.Equal(t, []string{"index " + quoted(schema, "o") + " on expires_at is not valid: its creation failed or has not ended"}, differences(t, err))
 	cure(t, store, err)
 	require.NoError(t, store.VerifySchema(t.Context()))
 }
@@ -169,6 +169,13 @@ func TestVerifySchemaOfPartitionedTable(t *testing.T) {
 			"an index on expires_at is missing in {p1}; an index on expires_at is missing",
 		},
 		{
+			// As one is that was made CONCURRENTLY and was broken off.
+			"InvalidIndexOfOnePartition", `DROP INDEX {index}; CREATE INDEX "O" ON {p0} (expires_at);
+			UPDATE pg_index SET indisvalid = false WHERE indrelid = '{p0}'::regclass AND indexrelid = '{o}'::regclass`,
+			"an index on expires_at is missing in {p1}; index {o} on expires_at is not valid: its creation failed or has not ended; " +
+				"an index on expires_at is missing",
+		},
+		{
 			"PrimaryKeyWithoutPartitions", `ALTER TABLE {table} DROP CONSTRAINT idemtx_replies_pkey;
 			ALTER TABLE ONLY {table} ADD PRIMARY KEY (scope, key)`,
 			"the primary key is not valid",
@@ -179,7 +186,8 @@ func TestVerifySchemaOfPartitionedTable(t *testing.T) {
 			schema := freeSchema(t)
 			store := newStore(t, newPool(t), idemtx.Config{Schema: schema})
 			fill := strings.NewReplacer("{table}", quoted(schema, "idemtx_replies"), "{p0}", quoted(schema, "P0"),
-				"{p1}", quoted(schema, "P1"), "{index}", quoted(schema, "idemtx_replies_expires_at_idx"))
+				"{p1}", quoted(schema, "P1"), "{index}", quoted(schema, "idemtx_replies_expires_at_idx"),
+				"{o}", quoted(schema, "O"))
 			exec(t, strings.Replace(store.SchemaSQL(), "\n);", "\n) PARTITION BY HASH (scope);", 1))
 			exec(t, fill.Replace(`CREATE TABLE {p0} PARTITION OF {table} FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 				CREATE TABLE {p1} PARTITION OF {table} FOR VALUES WITH (MODULUS 2, REMAINDER 1)`))

@@ -12,6 +12,7 @@ WHERE NOT l.granted AND a.datname = current_database() AND a.wait_event_type = '
 			OR a.query LIKE 'SELECT set\_config(''lock\_timeout''%pg\_advisory\_xact\_lock%'
 		)
 		-- For a key's row, which a transaction has written without the lock, as PutTx does.
+		-- Of a text, the server shows no more than track_activity_query_size.
 		WHEN 'transactionid' THEN strpos(a.query, $2) > 0
 	END
 	AND clock_timestamp() - coalesce(l.waitstart, a.query_start) >= $1::float8 * interval '1 second'

@@ -59,22 +59,8 @@ SELECT
 	coalesce(sweep.relname, '') AS sweep_index,
 	coalesce(sweep.partial, false) AS sweep_index_partial,
 	coalesce(sweep.indisvalid, false) AS sweep_index_valid,
-	-- Those without an index that can become a part of the partitioned table's.
-	ARRAY(
-		SELECT pg_catalog.format('%I.%I', ln.nspname, l.relname)
-		FROM pg_catalog.pg_partition_tree(c.oid) AS tree
-		JOIN pg_catalog.pg_class l ON l.oid = tree.relid
-		JOIN pg_catalog.pg_namespace ln ON ln.oid = l.relnamespace
-		WHERE tree.isleaf AND l.relkind = 'r' AND l.oid <> c.oid AND NOT EXISTS (
-			SELECT FROM pg_catalog.pg_index i
-			JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-			JOIN pg_catalog.pg_am am ON am.oid = x.relam
-			JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-			WHERE i.indrelid = l.oid AND a.attname = 'expires_at' AND am.amname = 'btree' AND i.indnatts = 1
-				AND i.indisvalid AND i.indpred IS NULL AND i.indoption[0] = 0 AND NOT x.relispartition
-		)
-		ORDER BY 1
-	) AS partitions_without_index
+	coalesce(partitions.without_index, '{}') AS partitions_without_index,
+	coalesce(partitions.invalid_indexes, '{}') AS partitions_invalid_indexes
 FROM (VALUES (@schema, @table)) AS wanted (schema_name, table_name)
 LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = wanted.schema_name
 LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.table_name
@@ -106,3 +92,25 @@ LEFT JOIN LATERAL (
 	ORDER BY i.indpred IS NOT NULL, NOT i.indisvalid
 	LIMIT 1
 ) sweep ON true
+-- What an index of the partitioned table can be made of: those that its partitions have
+-- and that are no part of one of its own. It takes one that is not valid as well, and is
+-- not valid then.
+LEFT JOIN LATERAL (
+	SELECT
+		array_agg(pg_catalog.format('%I.%I', ln.nspname, l.relname) ORDER BY l.oid) FILTER (WHERE own.name IS NULL) AS without_index,
+		array_agg(own.name ORDER BY l.oid) FILTER (WHERE NOT own.indisvalid) AS invalid_indexes
+	FROM pg_catalog.pg_partition_tree(c.oid) AS tree
+	JOIN pg_catalog.pg_class l ON l.oid = tree.relid
+	JOIN pg_catalog.pg_namespace ln ON ln.oid = l.relnamespace
+	LEFT JOIN LATERAL (
+		SELECT pg_catalog.format('%I.%I', ln.nspname, x.relname) AS name, i.indisvalid
+		FROM pg_catalog.pg_index i
+		JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+		JOIN pg_catalog.pg_am am ON am.oid = x.relam
+		JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+		LEFT JOIN pg_catalog.pg_index top ON top.indexrelid = pg_catalog.pg_partition_root(x.oid)
+		WHERE i.indrelid = l.oid AND a.attname = 'expires_at' AND am.amname = 'btree' AND i.indnatts = 1
+			AND i.indpred IS NULL AND i.indoption[0] = 0 AND top.indrelid IS DISTINCT FROM c.oid
+	) own ON true
+	WHERE tree.isleaf AND l.relkind = 'r' AND l.oid <> c.oid
+) partitions ON true

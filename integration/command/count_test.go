@@ -18,9 +18,9 @@ import (
 type counts struct {
 	Live, Refused, Abandoned, Expired, Retained, Bytes int64
 
-	InFlight int64 `json:"in_flight"`
-	Holding  int64
-	Ages     []struct {
+	InFlight      int64 `json:"in_flight"`
+	InTransaction int64 `json:"in_transaction"`
+	Ages          []struct {
 		UpTo float64 `json:"up_to_seconds"`
 		Rows int64
 	}
@@ -122,10 +122,17 @@ func TestStats(t *testing.T) {
 	require.Contains(t, chart.out, "\x1b[")
 
 	call := f.flyDo(f.store, "key-at-work")
-	require.EqualValues(t, 1, decode[counts](f.command("stats", "--json").exits(0)).Holding)
+	require.EqualValues(t, 1, decode[counts](f.command("stats", "--json").exits(0)).InTransaction)
 	require.Contains(t, f.command("stats").exits(0).out, "1 claimed, 1 in transactions")
 	require.NoError(t, call.land())
-	require.Zero(t, decode[counts](f.command("stats", "--json").exits(0)).Holding)
+	require.Zero(t, decode[counts](f.command("stats", "--json").exits(0)).InTransaction)
+
+	sweeper, err := f.pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer sweeper.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // it has done nothing
+	_, err = sweeper.Exec(t.Context(), "SELECT pg_advisory_xact_lock(1), (SELECT count(*) FROM (SELECT FROM "+f.table()+" FOR UPDATE SKIP LOCKED) AS rows)")
+	require.NoError(t, err)
+	require.Zero(t, decode[counts](f.command("stats", "--json").exits(0)).InTransaction, "it holds a lock, and no key")
 }
 
 // sealing is no encryption, and good enough for tests.

@@ -84,6 +84,8 @@ func TestDatabaseFails(t *testing.T) {
 	require.Equal(t, "idemtx: the database has not answered within 300ms: see --timeout\n", r.err)
 	require.NoError(t, tx.Rollback(t.Context()))
 	(&run{f: f}).with("--database-url", f.url, "--timeout", "0", "stats").exits(0)
+	r = (&run{f: f}).with("--database-url", f.url, "--timeout", "1ns", "lookup", "--principal", "p", "é").exits(2)
+	require.NotContains(t, r.err, "answered", "nothing was asked")
 }
 
 // What a connection takes has a limit of its own, which is not that of --timeout.

@@ -25,6 +25,7 @@ func busy(tb testing.TB) *fixture {
 	}
 	f.do(key, nil)
 	f.do("declined-card", idemtx.ErrRefused)
+	until(tb, "the last replay is rolled back", func() bool { return f.pool.Stat().AcquiredConns() == 0 })
 	f.hold("held-by-a-transaction", idemtx.ModeDo)
 	f.hold("claimed-in-the-table", idemtx.ModeDoPool)
 	return f

@@ -169,7 +169,7 @@ func TestIndexConcurrently(t *testing.T) {
 			url, dir := newDatabase(t), t.TempDir()
 			pool, store := newStore(t, url, idemtx.Config{})
 			steps := store.Migrations()
-			_, err = migrationfiles.Write(dir, tool.format, 1, steps)
+			_, err := migrationfiles.Write(dir, tool.format, 1, steps)
 			require.NoError(t, err)
 			require.Equal(t, len(steps), tool.apply(t, url, dir, kept))
 

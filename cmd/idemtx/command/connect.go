@@ -93,7 +93,7 @@ func (p *Program) question(ctx context.Context, ask func(context.Context) error)
 	ctx, cancel := context.WithTimeout(ctx, p.flags.timeout)
 	defer cancel()
 	err := ask(ctx)
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("%w: %w", errLate, err)
 	}
 	return err

@@ -50,17 +50,19 @@ func (p *Program) lookup() *cobra.Command {
 		Use: "lookup [key | -]", Short: "Tells what has become of a key", Args: atMostOneKey,
 		Long: "Tells what has become of a key: absent, in_flight, answered, refused or expired. The exit code is 1 when it\n" +
 			"is absent.",
-		RunE: runs(p.asks(func(ctx context.Context, s *idemtx.Store, args []string) error {
+		RunE: runs(func(ctx context.Context, args []string) error {
 			sc, err := w.scope()
 			if err != nil {
 				return err
 			}
-			key, err := w.key(args, bufio.NewReader(p.In))
+			key, err := w.key(args, bufio.NewReader(p.In)) // which takes a person's time, and not the database's
 			if err != nil {
 				return err
 			}
-			return p.look(ctx, s, sc, key, showReply)
-		})),
+			return p.asks(func(ctx context.Context, s *idemtx.Store, _ []string) error {
+				return p.look(ctx, s, sc, key, showReply)
+			})(ctx, args)
+		}),
 	}
 	w.flags(c)
 	c.Flags().BoolVar(&showReply, "show-reply", false, "print the stored reply, too")

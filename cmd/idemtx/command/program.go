@@ -66,7 +66,8 @@ Exit codes:
   0  all is well
   1  lookup: the key is absent; forget: nothing was forgotten, as the key is
      absent or in flight, or the question was not answered with yes; schema: the
-     table differs; doctor: there is a finding; sweep: interrupted before its end
+     table or the role's rights differ; doctor: there is a finding; sweep: it was
+     interrupted before its end
   2  the command line is wrong
   3  the database cannot be reached, or has refused: also for want of a right,
      and for a table that is not there or not as needed`

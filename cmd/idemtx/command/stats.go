@@ -18,7 +18,7 @@ type counts struct {
 	Live          int64            `json:"live"`
 	Refused       int64            `json:"refused"`
 	InFlight      int64            `json:"in_flight"`
-	Holding       int64            `json:"holding"`
+	InTransaction int64            `json:"in_transaction"`
 	Abandoned     int64            `json:"abandoned"`
 	Expired       int64            `json:"expired"`
 	Retained      int64            `json:"retained"`
@@ -54,7 +54,7 @@ func (p *Program) stats() *cobra.Command {
 
 func countsOf(st idemadmin.Stats) counts {
 	c := counts{
-		Live: st.Live, Refused: st.Refused, InFlight: st.InFlight, Holding: st.Holding, Abandoned: st.Abandoned,
+		Live: st.Live, Refused: st.Refused, InFlight: st.InFlight, InTransaction: st.InTransaction, Abandoned: st.Abandoned,
 		Expired: st.Expired, Retained: st.Retained, OldestExpired: orNil(st.OldestExpired),
 		Bytes: st.Bytes, TableBytes: st.TableBytes, IndexBytes: st.IndexBytes, Sealed: st.Sealed,
 	}
@@ -67,7 +67,7 @@ func countsOf(st idemadmin.Stats) counts {
 func (p *Program) printStats(st idemadmin.Stats) error {
 	list := []field{
 		{"live", fmt.Sprintf("%d, of which refused %d", st.Live, st.Refused)},
-		{"in flight", fmt.Sprintf("%d claimed, %d in transactions", st.InFlight, st.Holding)},
+		{"in flight", fmt.Sprintf("%d claimed, %d in transactions", st.InFlight, st.InTransaction)},
 		{"abandoned", fmt.Sprintf("%d claimed, with the lease at its end", st.Abandoned)},
 		{"expired", fmt.Sprintf("%d due for the sweeper", st.Expired)},
 		{"the oldest", moment(st.OldestExpired)},
