@@ -14,8 +14,8 @@ import (
 //go:embed sql/*.sql
 var sqlFiles embed.FS
 
-// parts of statements, each in a file of its own.
-var parts = []string{"rows", "parts", "keyholders"}
+// parts of statements, each in a file of its own, and behind those that they are parts of.
+var parts = []string{"rows", "parts", "keyholders", "keylocks"}
 
 // statement is a file of sql/ with its parts and the store's table in it.
 func statement(s *idemtx.Store, file string) string {

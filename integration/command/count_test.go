@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/idemtx/idemtx/idemadmin"
@@ -126,6 +128,14 @@ func TestStats(t *testing.T) {
 	require.Contains(t, f.command("stats").exits(0).out, "1 claimed, 1 in transactions")
 	require.NoError(t, call.land())
 	require.Zero(t, decode[counts](f.command("stats", "--json").exits(0)).InTransaction)
+
+	f.exec("ANALYZE " + f.table()) // few rows are read by no index, which SERIALIZABLE keeps a note of among the locks
+	_, serializable := f.open(func(_ *pgxpool.Config, c *idemtx.Config) { c.TxOptions.IsoLevel = pgx.Serializable })
+	call = f.flyDo(serializable, "key-at-work-too")
+	require.True(t, ask[bool](f, `SELECT count(*) > 0 FROM pg_locks
+		WHERE mode = 'SIReadLock' AND locktype = 'relation' AND relation = $1::text::regclass`, f.table()))
+	require.EqualValues(t, 1, decode[counts](f.command("stats", "--json").exits(0)).InTransaction)
+	require.NoError(t, call.land())
 
 	sweeper, err := f.pool.Begin(t.Context())
 	require.NoError(t, err)

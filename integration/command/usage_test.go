@@ -86,6 +86,10 @@ func TestDatabaseFails(t *testing.T) {
 	(&run{f: f}).with("--database-url", f.url, "--timeout", "0", "stats").exits(0)
 	r = (&run{f: f}).with("--database-url", f.url, "--timeout", "1ns", "lookup", "--principal", "p", "é").exits(2)
 	require.NotContains(t, r.err, "answered", "nothing was asked")
+	for _, command := range []string{"lookup", "forget"} {
+		r = (&run{f: f}).with("--database-url", "nonsense", command, "--principal", "p", "--key-stdin", "argument").exits(2)
+		require.Contains(t, r.err, "on standard input", "the key is read before a database has to be there")
+	}
 }
 
 // What a connection takes has a limit of its own, which is not that of --timeout.

@@ -22,16 +22,11 @@ func (p *Program) forget() *cobra.Command {
 			"A key in flight is left alone. A process with a Config.Cache goes on answering from its memory for a while.\n" +
 			"The exit code is 1 when nothing is stored, the key is in flight, or the question is not answered with yes.",
 		RunE: runs(func(ctx context.Context, args []string) error {
-			sc, err := w.scope()
-			if err != nil {
-				return err
-			}
 			in := bufio.NewReader(p.In)
-			key, err := w.key(args, in)
+			sc, key, err := w.read(args, in)
 			if err != nil {
 				return err
 			}
-			// Before the database is asked: people take their time.
 			if err = p.confirm(in, yes, "Forget key "+redacted(key)+" of "+sc.LogID()+"? A retry does the work again."); err != nil {
 				return err
 			}

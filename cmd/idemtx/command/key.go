@@ -33,6 +33,15 @@ func (w *whose) scope() (scope.Scope, error) {
 	return scope.New(w.tenant, w.principal, w.more...)
 }
 
+// read reads whose key it is and the key, which is for before the database is asked:
+// people take their time.
+func (w *whose) read(args []string, in *bufio.Reader) (sc scope.Scope, key string, err error) {
+	if sc, err = w.scope(); err == nil {
+		key, err = w.key(args, in)
+	}
+	return sc, key, err
+}
+
 // key is the argument, or the first line of in.
 func (w *whose) key(args []string, in *bufio.Reader) (string, error) {
 	if len(args) == 1 && args[0] != "-" {

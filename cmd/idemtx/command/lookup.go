@@ -51,11 +51,7 @@ func (p *Program) lookup() *cobra.Command {
 		Long: "Tells what has become of a key: absent, in_flight, answered, refused or expired. The exit code is 1 when it\n" +
 			"is absent.",
 		RunE: runs(func(ctx context.Context, args []string) error {
-			sc, err := w.scope()
-			if err != nil {
-				return err
-			}
-			key, err := w.key(args, bufio.NewReader(p.In)) // which takes a person's time, and not the database's
+			sc, key, err := w.read(args, bufio.NewReader(p.In))
 			if err != nil {
 				return err
 			}
